@@ -7,7 +7,7 @@ from typing import ClassVar
 
 
 class BackupError(Exception):
-    """What happened, to what (`what`), and what to do about it (`do`): a sentence each, no secrets."""
+    """`what` happened, to what, and what to `do` about it: a sentence each, never a secret."""
 
     exit_code: ClassVar[int] = 1
 
@@ -68,7 +68,7 @@ class ToolError(BackupError):
     exit_code = 9
 
 
-class Interrupted(BackupError):
+class Interruption(BackupError):  # noqa: N818 - it is a request, not an error
     """A signal asked the run to end; the exit code is 128 and the signal's number."""
 
     def __init__(self, number: int) -> None:
@@ -86,4 +86,4 @@ class Interrupted(BackupError):
 
 def exit_code(error: BackupError) -> int:
     """The process's exit code for `error`."""
-    return error.code if isinstance(error, Interrupted) else error.exit_code
+    return error.code if isinstance(error, Interruption) else error.exit_code

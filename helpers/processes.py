@@ -42,8 +42,7 @@ def run(
     """
     tail: deque[str] = deque(maxlen=_STDERR_LINES)
     with tempfile.TemporaryFile() as output, _started(argv, env or {}, output.fileno()) as process:
-        assert process.stderr is not None
-        for raw in process.stderr:
+        for raw in process.stderr or ():
             line = raw.decode(errors="replace").rstrip("\n")
             tail.append(line)
             if on_error_line:
@@ -55,7 +54,7 @@ def run(
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment without PG*, with messages in English, and `extra` on top."""
+    """Our own environment without PG*, with messages in English, and `extra` on top."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     return {**kept, "LC_ALL": "C", **extra}
 
