@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 GRACE_SECONDS = 5.0
 """How long a process may take to end after SIGTERM: on a dead link pg_dump's own cancel request
@@ -59,10 +60,29 @@ def environment(extra: Mapping[str, str]) -> dict[str, str]:
     return {**kept, "LC_ALL": "C", **extra}
 
 
-def die_with_parent(argv: Sequence[str]) -> list[str]:
-    """`argv`, started so that the kernel kills it when the thread that starts it ends (Linux)."""
+def start(argv: Sequence[str], *, log: Path) -> subprocess.Popen[bytes]:
+    """Start a long-lived process in a session of its own; what it says is appended to `log`.
+
+    It outlives us unless `argv` comes from `die_with_parent`.
+    """
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            argv,
+            env=environment({}),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def die_with_parent(argv: Sequence[str], signal_name: str = "KILL") -> list[str]:
+    """`argv`, started so that the kernel ends it when the thread that starts it ends (Linux).
+
+    A change of user clears this: drop privileges first, outside of it.
+    """
     setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", "--", *argv] if setpriv else list(argv)
+    return [setpriv, "--pdeathsig", signal_name, "--", *argv] if setpriv else list(argv)
 
 
 @contextmanager

@@ -1,0 +1,65 @@
+# Front door for people: every target is one line into invoke, pytest or ansible.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.SUFFIXES:
+.ONESHELL:
+MAKEFLAGS += --no-builtin-rules
+
+# := and not ?=, so that an ENV of the calling shell does not choose the environment.
+ENV :=
+PYTHON := python3
+VENV := .venv
+INVOKE := $(VENV)/bin/invoke
+
+env := $(if $(ENV),--env '$(ENV)')
+dest := $(if $(DEST),--dest '$(DEST)')
+json := $(if $(JSON),--json)
+quiet := $(if $(QUIET),--quiet)
+options = $(env) $(dest) $(json)
+
+##@ Backups
+.PHONY: backup verify list prune accept
+backup: $(VENV)/host ## Take a verified backup: ENV=dev [DEST=/mnt/backups] [PRUNE=1] [QUIET=1] [JSON=1]
+	@$(INVOKE) backup $(options) $(quiet) $(if $(PRUNE),--prune)
+verify: $(VENV)/host ## Check a backup to its last byte: FILE=latest|NAME|PATH [ENV=dev]
+	@$(INVOKE) verify $(if $(FILE),--file '$(FILE)') $(options) $(quiet)
+list: $(VENV)/host ## List backups: [ENV=dev]
+	@$(INVOKE) list $(options)
+prune: $(VENV)/host ## Show what retention deletes; delete it with APPLY=1: ENV=dev
+	@$(INVOKE) prune $(options) $(if $(APPLY),--apply)
+accept: $(VENV)/host ## Accept a suspect backup: FILE=latest|NAME [ENV=dev]
+	@$(INVOKE) accept $(if $(FILE),--file '$(FILE)') $(options)
+
+##@ Demonstration
+.PHONY: demo demo-clean
+demo: $(VENV)/host ## Start a throwaway database here, back it up, verify, list and prune
+	@$(INVOKE) demo
+demo-clean: ## Stop that database and remove it
+	@if [ -x $(INVOKE) ]; then $(INVOKE) demo-clean; fi
+
+##@ Development
+.PHONY: check lint test bench requirements clean
+check: lint test ## Lint, then test
+lint: $(VENV)/dev ## Ruff, mypy, yamllint, ansible-lint
+	@$(INVOKE) lint
+test: $(VENV)/dev ## Set up what is missing and run every test: [ARGS="-k name"]
+	@$(INVOKE) test $(if $(ARGS),--args "$(ARGS)")
+bench: $(VENV)/dev ## Measure against pg_dump: [SIZE=500] megabytes, into docs/performance.md
+	@$(INVOKE) bench $(if $(SIZE),--megabytes $(SIZE))
+requirements: $(VENV)/dev ## Pin the requirements anew
+	@$(INVOKE) requirements
+clean: demo-clean ## Remove what can be made again
+	@rm -rf $(VENV) .demo .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+
+##@ Help
+.PHONY: help
+help: ## Show this
+	@awk 'BEGIN {FS = ":.*## "} /^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
+
+# A virtual environment with the control machine's requirements; `dev` adds the test's.
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv $(VENV)
+$(VENV)/host: requirements.txt | $(VENV)/bin/python
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $< && touch $@
+$(VENV)/dev: requirements-dev.txt $(VENV)/host
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $< && touch $@

@@ -1,0 +1,44 @@
+"""The verbs as a program: `pgbackup` on a backup host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from invoke.exceptions import Exit, ParseError
+from invoke.program import Program
+
+from . import __version__
+from .cli import namespace
+from .errors import ConfigError
+
+
+class Pgbackup(Program):
+    """Invoke's program, with the contract's exit code for a misspelt command line."""
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Read the program's own options."""
+        with _usage_errors():
+            super().parse_core(argv)
+
+    def parse_tasks(self) -> None:
+        """Read the verb and its options."""
+        with _usage_errors():
+            super().parse_tasks()
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    try:
+        yield
+    except ParseError as error:
+        raise Exit(f"{error}", code=ConfigError.exit_code) from error
+
+
+def main() -> None:
+    """Run one verb."""
+    Pgbackup(name="pgbackup", binary="pgbackup", namespace=namespace(), version=__version__).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""What the verbs answer, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from rich import filesize
+from rich.table import Table
+from rich.text import Text
+
+from . import checks
+from .backup import Outcome
+from .entry import Answer, printable
+from .errors import RefusedError, VerificationError
+from .listing import Backup
+from .prune import Plan
+from .verify import Result
+
+DEPTHS = {0: "none", checks.FILES: "files", checks.ARCHIVE: "archive", checks.DRILL: "drill"}
+
+
+def taken(outcome: Outcome, warnings: Sequence[str]) -> Answer:
+    """A new backup; the code of a refusal if it is suspect."""
+    found = outcome.manifest
+    totals = found.totals
+    lines = [
+        f"Backup {found.backup.name}: {totals.tables:,} tables, {totals.rows:,} rows, "
+        f"{filesize.decimal(totals.file_bytes)} in {found.backup.seconds:,.1f} s, verified.",
+        f"It is {outcome.path}",
+        *(f"Note: {note}" for note in found.notes),
+    ]
+    if outcome.pruned:
+        lines.append(f"Pruned: {len(outcome.pruned.doomed)} older backups deleted.")
+    if found.suspect:
+        lines += [
+            "SUSPECT: it looks as if data were lost:",
+            *(f"  {reason}" for reason in found.suspect),
+            "Older backups are kept until a later one is right again.",
+            "If this is what you meant to do, say so: invoke accept --file " + found.backup.name,
+        ]
+    document = {
+        "outcome": "suspect" if found.suspect else "done",
+        "backup": {
+            "name": found.backup.name,
+            "path": str(outcome.path),
+            "environment": found.backup.environment,
+            "seconds": found.backup.seconds,
+            **found.totals.model_dump(),
+        },
+        "suspect": found.suspect,
+        "notes": found.notes,
+        "pruned": outcome.pruned.doomed if outcome.pruned else [],
+    }
+    code = RefusedError.exit_code if found.suspect else 0
+    return Answer(document, printable("\n".join(lines)), code=code, warnings=tuple(warnings))
+
+
+def verified(path: Path, result: Result, warning: str | None) -> Answer:
+    """A backup of ours against its manifest; `warning` if the result could not be recorded."""
+    problems = result.all_problems
+    outcome = "passed" if result.passed else "failed"
+    document = {
+        "file": str(path),
+        "outcome": outcome,
+        "depth": checks.ARCHIVE if result.passed else 0,
+        "problems": problems,
+    }
+    warnings = (warning,) if warning else ()
+    if result.passed:
+        text = printable(f"{path.name}: verified, every file and every row.")
+        return Answer(document, text, warnings=warnings)
+    lines = [f"{path.name} is damaged: do not restore from it.", *(f"  {p}" for p in problems)]
+    text = printable("\n".join(lines))
+    return Answer(document, text, code=VerificationError.exit_code, warnings=warnings)
+
+
+def readable(path: Path, kind: str) -> Answer:
+    """An archive made elsewhere that could be read to its end."""
+    document = {"file": str(path), "outcome": "readable", "kind": kind, "problems": []}
+    text = f"{path} ({kind}): readable to its end; nothing to compare it with."
+    return Answer(document, printable(text))
+
+
+def listed(sections: Iterable[tuple[str, Path, Sequence[Backup]]]) -> Answer:
+    """The backups of each environment, newest first; environments are never mixed."""
+    tables, rows = [], []
+    for environment, store, found in sections:
+        table = Table(title=f"{environment}: {store}", title_justify="left")
+        for column in ("backup", "taken (UTC)", "tables", "rows", "size", "verified", "state"):
+            right = column in {"tables", "rows", "size"}
+            table.add_column(column, justify="right" if right else "left", overflow="fold")
+        for backup in found:
+            table.add_row(*(Text(printable(cell)) for cell in _cells(backup)))
+            rows.append(_document(backup))
+        tables.append(table)
+    return Answer({"backups": rows}, "" if rows else "No backups yet.", tuple(tables))
+
+
+def planned(plans: Sequence[Plan], *, applied: bool) -> Answer:
+    """What retention keeps and deletes, each backup with its reasons."""
+    tables = []
+    for plan in plans:
+        title = f"{plan.series}: {'deleted' if applied else 'would delete'} {len(plan.doomed)}"
+        table = Table("backup", "decision", "reasons", title=title, title_justify="left")
+        for decision in plan.decisions:
+            verdict = "keep" if decision.keep else "delete"
+            cells = (decision.name, verdict, ", ".join(decision.reasons))
+            table.add_row(*(Text(printable(cell)) for cell in cells))
+        tables.append(table)
+    doomed = sum(len(plan.doomed) for plan in plans)
+    text = "" if plans else "No backups yet."
+    if doomed and not applied:
+        text = "Nothing was deleted. To delete what the plan says, add --apply (make: APPLY=1)."
+    document = {
+        "applied": applied,
+        "plans": [
+            {
+                "series": plan.series,
+                "decisions": [
+                    {"name": d.name, "keep": d.keep, "reasons": d.reasons} for d in plan.decisions
+                ],
+            }
+            for plan in plans
+        ],
+    }
+    return Answer(document, text, tuple(tables))
+
+
+def state(backup: Backup) -> str:
+    """One word or sentence for how a backup stands."""
+    if backup.damage:
+        return f"damaged: {backup.damage}"
+    if backup.verification and backup.verification.depth == 0 and backup.verification.checks:
+        return "failed verification"
+    if backup.suspect:
+        return "suspect"
+    return "good" if backup.verified else "not verified"
+
+
+def _cells(backup: Backup) -> tuple[str, ...]:
+    totals = backup.manifest.totals if backup.manifest else None
+    return (
+        str(backup.name),
+        f"{backup.name.time:%Y-%m-%d %H:%M:%S}",
+        f"{totals.tables:,}" if totals else "?",
+        f"{totals.rows:,}" if totals else "?",
+        filesize.decimal(totals.file_bytes) if totals else "?",
+        DEPTHS.get(backup.depth, "?"),
+        state(backup),
+    )
+
+
+def _document(backup: Backup) -> dict[str, object]:
+    totals = backup.manifest.totals.model_dump() if backup.manifest else None
+    record = backup.verification
+    return {
+        "name": str(backup.name),
+        "path": str(backup.path),
+        "environment": backup.name.environment,
+        "database": backup.name.database,
+        "time": backup.name.time.isoformat(),
+        "totals": totals,
+        "depth": backup.depth,
+        "checks": [check.model_dump(mode="json") for check in record.checks] if record else [],
+        "state": state(backup),
+        "suspect": list(backup.suspect),
+    }

@@ -1,0 +1,129 @@
+"""What verify, drill and accept have found since: verification.json beside the manifest."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import ValidationError
+
+from .errors import VerificationError
+from .manifest import VERIFICATION, Model, Sha256
+
+Outcome = Literal["passed", "failed", "cannot judge"]
+LIMIT = 16 << 20
+
+FILES, ARCHIVE, DRILL = 1, 2, 3
+"""The depths of verification."""
+
+
+class Check(Model):
+    """The last result at one depth; `problems` are sentences."""
+
+    depth: int
+    outcome: Outcome
+    time: datetime
+    problems: tuple[str, ...] = ()
+
+
+class Accepted(Model):
+    """Somebody looked at a suspect backup and found it right."""
+
+    time: datetime
+    by: str
+
+
+class Verification(Model):
+    """The results for one manifest, one per depth; `sha256` is of all the rest."""
+
+    schema_version: Literal[1] = 1
+    manifest_sha256: Sha256
+    checks: tuple[Check, ...] = ()
+    accepted: Accepted | None = None
+
+    @property
+    def depth(self) -> int:
+        """The deepest check passed; 0 if none has, or if any last result is a failure."""
+        if any(check.outcome == "failed" for check in self.checks):
+            return 0
+        return max((c.depth for c in self.checks if c.outcome == "passed"), default=0)
+
+    def outcome(self, depth: int) -> Check | None:
+        """The last result at `depth`."""
+        return next((check for check in self.checks if check.depth == depth), None)
+
+    def with_checks(self, *new: Check) -> Verification:
+        """The same with newer results in the place of older ones of their depth."""
+        depths = {check.depth for check in new}
+        kept = [check for check in self.checks if check.depth not in depths]
+        ordered = sorted([*kept, *new], key=lambda check: check.depth)
+        return self.model_copy(update={"checks": tuple(ordered)})
+
+    def to_bytes(self) -> bytes:
+        """The file's content, sealed with a checksum of its own."""
+        body = self.model_dump(mode="json")
+        sealed = {**body, "sha256": _digest(body)}
+        return (json.dumps(sealed, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def read(directory: Path) -> Verification | None:
+    """What is recorded of a backup; None if nothing is. VerificationError if it was changed."""
+    path = directory / VERIFICATION
+    if not os.path.lexists(path):
+        return None
+    try:
+        if path.is_symlink() or path.stat().st_size > LIMIT:
+            raise _changed(path)
+        data = path.read_bytes()
+        record = Verification.model_validate_json(data)
+        if record.to_bytes() != data:
+            raise _changed(path)
+    except (OSError, ValidationError, ValueError) as error:
+        raise _changed(path) from error
+    return record
+
+
+@contextmanager
+def exclusive(directory: Path) -> Iterator[None]:
+    """Let one process at a time read and replace a backup's record; raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def write(directory: Path, record: Verification) -> None:
+    """Replace verification.json, durably and in one step; raises OSError."""
+    path = directory / VERIFICATION
+    temporary = directory.parent / f".verification-{directory.name}-{os.getpid()}"
+    try:
+        descriptor = os.open(
+            temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600
+        )
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(record.to_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _digest(body: object) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _changed(path: Path) -> VerificationError:
+    return VerificationError(
+        f"{path.parent.name}/{path.name} was changed or is damaged.",
+        "Look for the disk's errors; then remove the file and verify the backup again.",
+    )

@@ -1,0 +1,206 @@
+"""The verbs, as invoke tasks; a control machine and a backup host share them."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import Task, task
+
+from . import accepting, answers, entry, envfiles, foreign, listing, progress
+from . import backup as backing_up
+from . import prune as pruning
+from . import settings as configuration
+from . import verify as verifying
+from .entry import Answer
+from .errors import NotFoundError, StorageError
+from .settings import HOST_DIR, Settings
+from .store import Store, parse_name, storage_error
+
+_HELP = {
+    "env": "Environment: dev, prod or any other that has an inventory or an env file",
+    "file": "A backup's name, `latest`, or a path: a backup, a file in it, or any pg_dump archive",
+    "dest": "Another store than BACKUP_DIR, for once",
+    "json": "Answer with one JSON document",
+    "quiet": "No progress, only the answer",
+    "dry-run": "Check what would be checked, write nothing",
+    "prune": "Delete what retention does not keep, once the new backup is published",
+    "apply": "Delete; without it the plan is only shown",
+}
+
+
+def _help(*options: str) -> dict[str, str]:
+    return {option: _HELP[option] for option in options}
+
+
+def root() -> Path:
+    """Where env files are looked for: the checkout on a control machine, else where we stand."""
+    checkout = Path(__file__).resolve().parent.parent
+    return checkout if (checkout / "tasks.py").exists() else Path.cwd()
+
+
+def load(env: str | None, dest: str | None = None) -> Settings:
+    """The settings of an environment; ConfigError with everything that is wrong with them."""
+    place = Path(dest).expanduser().absolute() if dest else None
+    return configuration.load(env, root=root(), environ=os.environ, dest=place)
+
+
+@task(help=_help("env", "dest", "prune", "dry-run", "quiet", "json"))
+def backup(
+    _context: Context,
+    env: str | None = None,
+    dest: str | None = None,
+    prune: bool = False,
+    dry_run: bool = False,
+    quiet: bool = False,
+    json: bool = False,
+) -> None:
+    """Take a backup, verify it, and publish it."""
+
+    def work() -> Answer:
+        settings = load(env, dest)
+        if dry_run:
+            client = backing_up.check(settings)
+            text = f"A backup would go to {settings.store}, by pg_dump {client.version}."
+            document = {"outcome": "dry run", "store": str(settings.store)}
+            return Answer(document, text, warnings=settings.warnings)
+        with progress.display(quiet=quiet) as shown:
+            outcome = backing_up.run(settings, shown, then_prune=prune)
+        return answers.taken(outcome, settings.warnings)
+
+    entry.run("backup", work, as_json=json)
+
+
+@task(help=_help("file", "env", "dest", "quiet", "json"))
+def verify(
+    _context: Context,
+    file: str,
+    env: str | None = None,
+    dest: str | None = None,
+    quiet: bool = False,
+    json: bool = False,
+) -> None:
+    """Check a backup to its last byte, without a server."""
+
+    def work() -> Answer:
+        path, settings = _selected(file, env, dest)
+        if foreign.is_foreign(path) and not parse_name(path.name):
+            pg_bin = os.environ.get("BACKUP_PG_BIN")
+            kind = foreign.read_through(path, Path(pg_bin) if pg_bin else None)
+            return answers.readable(path, kind)
+        jobs = settings.jobs if settings else os.cpu_count() or 1
+        with progress.display(quiet=quiet) as shown:
+            result = verifying.verify(path, path.name, jobs, shown)
+        return answers.verified(path, result, _recorded(path, result))
+
+    entry.run("verify", work, as_json=json)
+
+
+@task(name="list", help=_help("env", "dest", "json"))
+def list_(
+    _context: Context, env: str | None = None, dest: str | None = None, json: bool = False
+) -> None:
+    """List the backups of one environment, or of every one that has an env file."""
+
+    def work() -> Answer:
+        named = env or os.environ.get("BACKUP_ENV")
+        environments = [named] if named else envfiles.described(root(), HOST_DIR)
+        chosen = [load(one, dest) for one in environments] or [load(None, dest)]
+        sections = [
+            (
+                settings.environment,
+                settings.store,
+                listing.backups(_existing(settings), settings.environment),
+            )
+            for settings in chosen
+        ]
+        return answers.listed(sections)
+
+    entry.run("list", work, as_json=json)
+
+
+@task(help=_help("env", "dest", "apply", "dry-run", "quiet", "json"))
+def prune(
+    _context: Context,
+    env: str | None = None,
+    dest: str | None = None,
+    apply: bool = False,
+    dry_run: bool = False,
+    quiet: bool = False,
+    json: bool = False,
+) -> None:
+    """Show what retention keeps and deletes, each with its reasons; delete with --apply."""
+
+    def work() -> Answer:
+        settings = load(env, dest)
+        store, environment, keep = _existing(settings), settings.environment, settings.keep
+        deleting = apply and not dry_run
+        if not deleting:
+            return answers.planned(pruning.plans(store, environment, keep), applied=False)
+        with progress.display(quiet=quiet) as shown:
+            done = pruning.apply(store, environment, keep, shown)
+        return answers.planned(done, applied=True)
+
+    entry.run("prune", work, as_json=json)
+
+
+@task(help=_help("file", "env", "dest", "json"))
+def accept(
+    _context: Context,
+    file: str,
+    env: str | None = None,
+    dest: str | None = None,
+    json: bool = False,
+) -> None:
+    """Accept a suspect backup: the loss was meant, retention may build on it again."""
+
+    def work() -> Answer:
+        path, _ = _selected(file, env, dest)
+        name = parse_name(path.name)
+        if name is None:
+            raise NotFoundError(f"{path} is not a backup of ours.", "Name one that list shows.")
+        accepting.accept(listing.load(path, name), getpass.getuser())
+        return Answer({"accepted": path.name}, f"{path.name} is accepted.")
+
+    entry.run("accept", work, as_json=json)
+
+
+VERBS: tuple[Task[Callable[..., None]], ...] = (backup, verify, list_, prune, accept)
+"""Every verb, in the order that help shows them."""
+
+
+def namespace() -> Collection:
+    """The verbs as invoke loads them."""
+    return Collection(*VERBS)
+
+
+def _existing(settings: Settings) -> Store:
+    """The store of an environment; the default one may not have been made yet."""
+    if settings.store_is_default and not settings.store.exists():
+        try:
+            settings.store.mkdir(mode=0o700, parents=True)
+        except OSError as error:
+            raise storage_error(settings.store, error) from error
+    return Store(settings.store)
+
+
+def _selected(file: str, env: str | None, dest: str | None) -> tuple[Path, Settings | None]:
+    """What a selector means; settings are only needed for `latest` and for a name."""
+    name = parse_name(file)
+    if file != "latest" and (name is None or Path(file).exists()):
+        return listing.select(file, None, env), None
+    settings = load(env or (name.environment if name else None), dest)
+    return listing.select(file, _existing(settings), settings.environment), settings
+
+
+def _recorded(path: Path, result: verifying.Result) -> str | None:
+    """Record the result beside the backup; why not, if that cannot be written."""
+    try:
+        verifying.record(path, result)
+    except OSError as error:
+        return StorageError(f"The result could not be recorded: {error.strerror}.", "").what
+    return None

@@ -1,0 +1,188 @@
+"""Describe a finished dump: read every file of it, then write manifest, sums and RESTORE.md."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import __version__, manifest, streams, toc
+from .clients import Client
+from .dump import Dumped
+from .errors import ToolError
+from .manifest import Manifest, TablePart
+from .postgres import Column, Table
+from .progress import Progress
+from .runbook import restore_md
+from .store import Name
+from .streams import DataFacts, FileFacts
+from .toc import Entry, Toc
+
+
+def describe(
+    directory: Path,
+    name: Name,
+    dumped: Dumped,
+    client: Client,
+    *,
+    started: datetime,
+    jobs: int,
+    progress: Progress,
+) -> Manifest:
+    """The manifest of what lies in `directory`, its files read with `jobs` threads.
+
+    Raises ToolError unless the archive holds every table of the snapshot with all its rows.
+    """
+    contents = toc.parse((directory / "toc.dat").read_bytes())
+    entries = _entries(contents, dumped)
+    text = restore_md(name, dumped, client, has_globals=(directory / manifest.GLOBALS).exists())
+    (directory / manifest.RESTORE).write_text(text, encoding="utf-8")
+    paths = {oid: _data_file(directory, entry) for oid, entry in entries.items()}
+    data = _read_data(paths, jobs, progress)
+    _compare_rows(dumped, data)
+    tables = tuple(
+        _table(table, dumped.columns[table.oid], paths[table.oid].name, data[table.oid])
+        for table in dumped.tables
+        if table.oid in entries
+    )
+    files = _files(directory, {paths[oid].name: facts.file for oid, facts in data.items()})
+    finished = datetime.now(UTC)
+    return Manifest(
+        backup=manifest.BackupPart(
+            name=str(name),
+            environment=name.environment,
+            started=started,
+            finished=finished,
+            seconds=round((finished - started).total_seconds(), 3),
+            toolkit_version=__version__,
+            host=socket.gethostname(),
+        ),
+        database=_database(dumped),
+        snapshot=dumped.taken,
+        tables=tables,
+        sequences=tuple(
+            manifest.SequencePart(schema_=schema, name=sequence, value=value, is_called=called)
+            for schema, sequence, value, called in toc.sequence_values(contents)
+        ),
+        extensions=tuple(
+            manifest.ExtensionPart(name=extension, version=version, schema_=schema)
+            for extension, version, schema in dumped.extensions
+        ),
+        large_objects=dumped.large_objects,
+        roles=tuple(sorted({*dumped.roles, *toc.owners(contents)})),
+        files=files,
+        totals=_totals(tables, files),
+        clients={"pg_dump": client.version},
+        notes=dumped.notes,
+    )
+
+
+def write(directory: Path, found: Manifest) -> None:
+    """Write manifest.json and SHA256SUMS; raises OSError."""
+    text = found.to_json()
+    (directory / manifest.FILE).write_text(text, encoding="utf-8")
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (directory / manifest.SUMS).write_text(found.sums(digest), encoding="utf-8")
+
+
+def _entries(contents: Toc, dumped: Dumped) -> dict[int, Entry]:
+    """The archive's data entries by their table's oid; ToolError unless each table has one."""
+    entries = {int(entry.oid or 0): entry for entry in toc.table_data(contents)}
+    lost = [t.qualified for t in dumped.tables if _has_data(t) and t.oid not in entries]
+    if lost:
+        raise ToolError(
+            f"pg_dump left out the data of {', '.join(lost[:5])}.",
+            "Report it with the version of pg_dump; earlier backups are as they were.",
+        )
+    return entries
+
+
+def _has_data(table: Table) -> bool:
+    """Whether the archive must hold its data; an extension decides for its own tables."""
+    return not table.parent and not table.extension
+
+
+def _data_file(directory: Path, entry: Entry) -> Path:
+    """The file of a data entry: raw if it is there, else gzip, as pg_restore looks for it."""
+    raw = directory / str(entry.filename)
+    return raw if raw.exists() else raw.with_name(raw.name + ".gz")
+
+
+def _read_data(paths: Mapping[int, Path], jobs: int, progress: Progress) -> dict[int, DataFacts]:
+    progress.begin("hash", len(paths), sum(path.stat().st_size for path in paths.values()))
+    facts: dict[int, DataFacts] = {}
+    size = 0
+    with ThreadPoolExecutor(jobs) as pool:
+        results = pool.map(streams.table_data, paths.values())
+        for number, (oid, found) in enumerate(zip(paths, results, strict=True), start=1):
+            facts[oid] = found
+            size += found.file.size
+            progress.reach(number, size)
+    return facts
+
+
+def _compare_rows(dumped: Dumped, data: Mapping[int, DataFacts]) -> None:
+    """What the server counted in the snapshot must be what lies in the files."""
+    for table in dumped.tables:
+        counted = dumped.rows.get(table.oid)
+        if counted is not None and counted != data[table.oid].rows:
+            raise ToolError(
+                f"{table.qualified} had {counted:,} rows in the snapshot, "
+                f"but {data[table.oid].rows:,} were dumped.",
+                "Run the backup again; report it if it stays. Earlier backups are as they were.",
+            )
+
+
+def _table(table: Table, columns: Sequence[Column], file: str, facts: DataFacts) -> TablePart:
+    return TablePart(
+        schema_=table.schema,
+        name=table.name,
+        oid=table.oid,
+        rows=facts.rows,
+        columns=tuple(
+            manifest.ColumnPart(name=column.name, type=column.type, generated=column.generated)
+            for column in columns
+        ),
+        format="text",
+        bytes=facts.bytes,
+        sha256=facts.sha256,
+        file=file,
+        partition_of=table.root,
+    )
+
+
+def _files(directory: Path, known: Mapping[str, FileFacts]) -> tuple[manifest.FilePart, ...]:
+    """Every file of the archive; what is `known` is not read again."""
+    names = sorted(path.name for path in directory.iterdir())
+    facts: dict[str, FileFacts] = {
+        name: known.get(name) or streams.file_facts(directory / name) for name in names
+    }
+    return tuple(
+        manifest.FilePart(path=name, size=fact.size, sha256=fact.sha256)
+        for name, fact in facts.items()
+    )
+
+
+def _database(dumped: Dumped) -> manifest.DatabasePart:
+    facts = dumped.facts
+    return manifest.DatabasePart(
+        name=facts.database,
+        server_version=facts.version,
+        encoding=facts.encoding,
+        collation=facts.collation,
+        size=facts.size,
+        system_identifier=facts.system_identifier,
+    )
+
+
+def _totals(tables: tuple[TablePart, ...], files: tuple[manifest.FilePart, ...]) -> manifest.Totals:
+    return manifest.Totals(
+        tables=len(tables),
+        rows=sum(table.rows for table in tables),
+        data_bytes=sum(table.bytes for table in tables),
+        files=len(files),
+        file_bytes=sum(part.size for part in files),
+    )

@@ -1,0 +1,106 @@
+"""Run one verb: signals, errors, the answer on stdout, the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+
+from invoke.exceptions import Exit
+from rich.console import Console
+from rich.table import Table
+
+from .errors import BackupError, Interruption, exit_code
+
+SCHEMA_VERSION = 1
+"""Of every --json document."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a verb found: for programs (`document`), for people (`tables`, `text`), and the code."""
+
+    document: Mapping[str, object]
+    text: str = ""
+    tables: tuple[Table, ...] = ()
+    code: int = 0
+    warnings: tuple[str, ...] = field(default=())
+
+
+def run(verb: str, work: Callable[[], Answer], *, as_json: bool) -> None:
+    """Do the work, say the answer, and end with the contract's exit code (by invoke's Exit)."""
+    with guard(verb, as_json=as_json):
+        answer = work()
+    _say(verb, answer, as_json=as_json)
+
+
+@contextmanager
+def guard(verb: str, *, as_json: bool) -> Iterator[None]:
+    """Turn signals and errors into a sentence on stderr and an exit code."""
+    try:
+        with _signals():
+            yield
+    except BackupError as error:
+        _fail(verb, error.what, error.do, exit_code(error), as_json=as_json)
+    except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for a user
+        if os.environ.get("PGBACKUP_TRACEBACK"):
+            traceback.print_exc()
+        what = f"Unexpected {type(error).__name__}: {error}"
+        do = "Run it again with PGBACKUP_TRACEBACK=1 and report what it prints."
+        _fail(verb, what, do, 1, as_json=as_json)
+
+
+def _say(verb: str, answer: Answer, *, as_json: bool) -> None:
+    for warning in answer.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
+    if as_json:
+        _print_json(verb, answer.document)
+    else:
+        console = Console(soft_wrap=True)
+        for table in answer.tables:
+            console.print(table)
+        if answer.text:
+            console.print(answer.text, markup=False, highlight=False)
+    if answer.code:
+        raise Exit(code=answer.code)
+
+
+def _fail(verb: str, what: str, do: str, code: int, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(verb, {"error": {"code": code, "what": what, "do": do}})
+    print(f"{verb} failed: {printable(what)}\n{printable(do)}", file=sys.stderr)
+    raise Exit(code=code)
+
+
+def printable(text: str) -> str:
+    """`text` without control characters: a name from a database must not steer a terminal."""
+    return "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def _print_json(verb: str, document: Mapping[str, object]) -> None:
+    whole = {"schema_version": SCHEMA_VERSION, "verb": verb, **document}
+    print(json.dumps(whole, indent=1, default=str))
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Turn the first SIGINT, SIGTERM or SIGHUP into Interruption; ignore more while cleaning up."""
+    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        for other in caught:
+            signal.signal(other, signal.SIG_IGN)
+        raise Interruption(number)
+
+    before = {number: signal.signal(number, interrupt) for number in caught}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,66 @@
+"""Where an environment's backups run: what its Ansible inventory says."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import processes
+from .errors import ConfigError
+
+GROUP = "backup_hosts"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A backup host of an inventory; a `local` one is the machine we stand on."""
+
+    name: str
+    local: bool
+
+
+def names(root: Path) -> list[str]:
+    """The environments that have an inventory."""
+    return sorted(path.parent.name for path in (root / "inventories").glob("*/hosts.yml"))
+
+
+def hosts(root: Path, environment: str) -> list[Host]:
+    """The backup hosts of an environment; ConfigError if it has no inventory that can be read."""
+    place = root / "inventories" / environment
+    if environment not in names(root):
+        raise ConfigError(
+            f"There is no inventory {place.relative_to(root)}/hosts.yml "
+            f"(there are: {', '.join(names(root)) or 'none'}).",
+            "Name an environment that has one, or copy inventories/dev.",
+        )
+    program = Path(sys.executable).with_name("ansible-inventory")
+    done = processes.run(
+        [str(program), "--inventory", str(place), "--list"],
+        env={"ANSIBLE_CONFIG": str(root / "ansible.cfg")},
+    )
+    if done.returncode:
+        said = next(iter(done.errors.splitlines()), "ansible-inventory gave no reason")
+        raise ConfigError(f"The inventory of {environment} cannot be read: {said}", "Correct it.")
+    return _parse(done.output, environment)
+
+
+def _parse(output: str, environment: str) -> list[Host]:
+    document = json.loads(output)
+    found = [
+        Host(name, _is_local(name, document["_meta"]["hostvars"].get(name, {})))
+        for name in document.get(GROUP, {}).get("hosts", [])
+    ]
+    if not found:
+        raise ConfigError(
+            f"The inventory of {environment} names no host in the group {GROUP}.",
+            "Add the backup host to it.",
+        )
+    return found
+
+
+def _is_local(name: str, variables: dict[str, object]) -> bool:
+    """Ansible reaches a host called localhost without SSH unless its variables say otherwise."""
+    connection = variables.get("ansible_connection")
+    return connection == "local" if connection else name == "localhost"

@@ -1,0 +1,132 @@
+"""The backups of a store, each with its state; and which one a selector means."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import checks, manifest
+from .checks import Verification
+from .errors import NotFoundError, VerificationError
+from .manifest import Manifest
+from .store import Name, Store, parse_name
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A published backup; `damage` says why it cannot be trusted, None if nothing is known."""
+
+    name: Name
+    path: Path
+    manifest: Manifest | None
+    verification: Verification | None
+    damage: str | None
+
+    @property
+    def depth(self) -> int:
+        """The deepest verification passed; 0 when damaged or never verified."""
+        return self.verification.depth if self.verification and not self.damage else 0
+
+    @property
+    def verified(self) -> bool:
+        """Whether the whole archive has been read and found right."""
+        return self.depth >= checks.ARCHIVE
+
+    @property
+    def suspect(self) -> tuple[str, ...]:
+        """Why it looks as if data were lost; empty once somebody has accepted it."""
+        if self.manifest is None or (self.verification and self.verification.accepted):
+            return ()
+        return self.manifest.suspect
+
+    @property
+    def trusted(self) -> bool:
+        """Whether retention and the safety gate may build on it."""
+        return self.verified and not self.suspect
+
+
+def backups(store: Store, environment: str | None) -> list[Backup]:
+    """Every backup of an environment (of all if None), newest first."""
+    return [load(store.place(name), name) for name in store.names(environment)]
+
+
+def load(path: Path, name: Name) -> Backup:
+    """One backup's state, from its own records and the sizes of its files; none is read."""
+    try:
+        found, data = manifest.read(path)
+        record = checks.read(path)
+    except VerificationError as error:
+        return Backup(name, path, None, None, error.what)
+    return Backup(name, path, found, record, _damage(path, name, found, data, record))
+
+
+def newest_trusted(store: Store, name: Name) -> Backup | None:
+    """The newest verified backup of the same series that is not suspect."""
+    for other in store.names(name.environment):
+        if other.series == name.series and other != name:
+            backup = load(store.place(other), other)
+            if backup.trusted:
+                return backup
+    return None
+
+
+def select(selector: str, store: Store | None, environment: str | None) -> Path:
+    """The directory or file that a person means: `latest`, a backup's name, or a path.
+
+    Names and `latest` never cross environments. Raises NotFoundError.
+    """
+    path = Path(selector).expanduser()
+    if selector == "latest":
+        return _latest(store, environment)
+    name = parse_name(selector)
+    if name and store:
+        if environment and name.environment != environment:
+            raise NotFoundError(
+                f"{selector} is a backup of environment {name.environment}, not {environment}.",
+                f"Name its environment: --env {name.environment}.",
+            )
+        if store.place(name).is_dir():
+            return store.place(name)
+    if not os.path.lexists(path):
+        where = f" in {store.path}" if store else ""
+        raise NotFoundError(
+            f"There is no backup or file {selector!r}{where}.",
+            "See what there is: invoke list, or pgbackup list on a backup host.",
+        )
+    return _own_directory(path)
+
+
+def _latest(store: Store | None, environment: str | None) -> Path:
+    names = store.names(environment) if store else []
+    if not store or not names:
+        where = f" of {environment} in {store.path}" if store else ""
+        raise NotFoundError(f"There is no backup{where} yet.", "Take one: invoke backup.")
+    return store.place(names[0])
+
+
+def _own_directory(path: Path) -> Path:
+    """The backup that a path points into, else the path itself."""
+    resolved = path.resolve()
+    for place in (resolved, resolved.parent):
+        if (place / manifest.FILE).exists() or (place.is_dir() and parse_name(place.name)):
+            return place
+    return resolved
+
+
+def _damage(
+    path: Path, name: Name, found: Manifest, data: bytes, record: Verification | None
+) -> str | None:
+    """What speaks against a backup without reading its data."""
+    if found.backup.name != str(name) or found.backup.environment != name.environment:
+        return f"its manifest is of {found.backup.name}"
+    if record and record.manifest_sha256 != hashlib.sha256(data).hexdigest():
+        return "its manifest is not the one that was verified"
+    for part in found.files:
+        try:
+            if (path / part.path).lstat().st_size != part.size:
+                return f"{part.path} has not the size that the manifest says"
+        except OSError:
+            return f"{part.path} is missing"
+    return None

@@ -1,0 +1,203 @@
+"""The manifest: what was in the database, in the very snapshot that was dumped."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import VerificationError
+
+SCHEMA_VERSION = 1
+FILE = "manifest.json"
+SUMS = "SHA256SUMS"
+VERIFICATION = "verification.json"
+RESTORE = "RESTORE.md"
+GLOBALS = "globals.sql"
+LIMIT = 256 << 20
+"""A manifest larger than this many bytes is refused unread: 100,000 tables need some 60 MB."""
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Model(BaseModel):
+    """Frozen data; what a later version adds is passed over, what is missing is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=False)
+
+
+class BackupPart(Model):
+    """Who made the backup and when; `seconds` is how long it took until it was verified."""
+
+    name: str
+    environment: str
+    started: datetime
+    finished: datetime
+    seconds: float
+    toolkit_version: str
+    host: str
+
+
+class DatabasePart(Model):
+    """The source; `size` in bytes on the server, indexes included."""
+
+    name: str
+    server_version: str
+    encoding: str
+    collation: str
+    size: Count
+    system_identifier: str | None
+
+
+class ColumnPart(Model):
+    """A column and its type as PostgreSQL writes it."""
+
+    name: str
+    type: str
+    generated: bool = False
+
+
+class TablePart(Model):
+    """A table's data: `bytes` and `sha256` are of the uncompressed COPY stream.
+
+    `oid` finds its entry in the archive's table of contents; `partition_of` is the root of a
+    partition's tree.
+    """
+
+    schema_: str = Field(alias="schema")
+    name: str
+    oid: Count
+    rows: Count
+    columns: tuple[ColumnPart, ...]
+    format: Literal["text", "binary"]
+    bytes: Count
+    sha256: Sha256
+    file: FileName
+    partition_of: str | None = None
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    @property
+    def qualified(self) -> str:
+        """schema.name, for people."""
+        return f"{self.schema_}.{self.name}"
+
+
+class SequencePart(Model):
+    """A sequence's value as the archive restores it."""
+
+    schema_: str = Field(alias="schema")
+    name: str
+    value: int
+    is_called: bool
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class ExtensionPart(Model):
+    """An extension the archive needs at restore."""
+
+    name: str
+    version: str
+    schema_: str = Field(alias="schema")
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
+class FilePart(Model):
+    """A file of the backup as it lies on the disk."""
+
+    path: FileName
+    size: Count
+    sha256: Sha256
+
+
+class Totals(Model):
+    """Sums over tables and files."""
+
+    tables: Count
+    rows: Count
+    data_bytes: Count
+    files: Count
+    file_bytes: Count
+
+
+class Manifest(Model):
+    """Everything a backup says of itself; written once."""
+
+    schema_version: Literal[1] = 1
+    backup: BackupPart
+    database: DatabasePart
+    snapshot: datetime
+    tables: tuple[TablePart, ...]
+    sequences: tuple[SequencePart, ...]
+    extensions: tuple[ExtensionPart, ...]
+    large_objects: Count
+    roles: tuple[str, ...]
+    files: tuple[FilePart, ...]
+    totals: Totals
+    clients: dict[str, str]
+    notes: tuple[str, ...] = ()
+    suspect: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """The manifest file's content."""
+        return self.model_dump_json(by_alias=True, indent=1) + "\n"
+
+    def sums(self, manifest_sha256: str) -> str:
+        """The content of SHA256SUMS: every file and the manifest, for `sha256sum -c`."""
+        rows = [(part.path, part.sha256) for part in self.files] + [(FILE, manifest_sha256)]
+        return "".join(f"{digest}  {path}\n" for path, digest in sorted(rows))
+
+
+def read(directory: Path) -> tuple[Manifest, bytes]:
+    """The manifest of a backup and its bytes; VerificationError if there is none that holds."""
+    path = directory / FILE
+    try:
+        if path.is_symlink() or path.stat().st_size > LIMIT:
+            raise _bad(path, "is a link or larger than any manifest")
+        data = path.read_bytes()
+        return Manifest.model_validate_json(data), data
+    except OSError as error:
+        raise _bad(path, f"cannot be read ({error.strerror})") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise _bad(path, f"is not a manifest: {where}: {first['msg']}") from error
+
+
+def shrunk(earlier: Manifest, later: Manifest, percent: int) -> tuple[str, ...]:
+    """Why `later` looks as if data were lost: tables gone, or rows down by more than `percent`.
+
+    Partitions are added up under their root, since dropping an old one is everyday work.
+    """
+    before, after = _rows_by_table(earlier), _rows_by_table(later)
+    reasons = []
+    for name, rows in sorted(before.items()):
+        if name not in after:
+            reasons.append(f"table {name} is gone ({rows:,} rows in {earlier.backup.name})")
+        elif rows and (rows - after[name]) * 100 > rows * percent:
+            reasons.append(
+                f"table {name} went from {rows:,} to {after[name]:,} rows "
+                f"since {earlier.backup.name}"
+            )
+    return tuple(reasons)
+
+
+def _rows_by_table(manifest: Manifest) -> dict[str, int]:
+    rows: defaultdict[str, int] = defaultdict(int)
+    for table in manifest.tables:
+        rows[table.partition_of or table.qualified] += table.rows
+    return rows
+
+
+def _bad(path: Path, how: str) -> VerificationError:
+    return VerificationError(
+        f"{path.parent.name}/{path.name} {how}.",
+        "Do not restore from this backup; take another and check the disk.",
+    )

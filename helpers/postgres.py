@@ -1,0 +1,289 @@
+"""The only module that knows psycopg: connect, ask, lock, and share one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import psycopg
+from psycopg import conninfo, sql
+
+from . import queries
+from .errors import BackupError, DatabaseError, ToolError
+
+LIMITS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
+"""libpq's waiting times, in seconds (tcp_user_timeout in milliseconds): by default a dead link
+keeps a client waiting for hours."""
+
+_SESSION = """
+SET search_path = ''; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+SET row_security = off; SET client_encoding = 'UTF8'; SET max_parallel_workers_per_gather = 0;
+"""
+_SNAPSHOT_ATTEMPTS = 10
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a server says of itself and of the database; `size` in bytes, indexes included."""
+
+    version_num: int
+    version: str
+    database: str
+    user: str
+    encoding: str
+    collation: str
+    size: int
+    in_recovery: bool
+    system_identifier: str | None = None
+
+    @property
+    def major(self) -> int:
+        """The server's major version."""
+        return self.version_num // 10000
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the archive holds it; generated ones have no data."""
+
+    name: str
+    type: str
+    generated: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that pg_dump locks, and dumps unless it is a partitioned parent."""
+
+    oid: int
+    schema: str
+    name: str
+    parent: bool
+    readable: bool
+    row_security: bool
+    extension: bool
+    root: str | None
+
+    @property
+    def qualified(self) -> str:
+        """schema.name, for people."""
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the stock clients shall connect: a conninfo without secrets, and the password."""
+
+    conninfo: str
+    database: str
+    password: str = field(repr=False)
+    tls: bool
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a client needs in its environment, which only its own user can read."""
+        return {"PGPASSWORD": self.password} if self.password else {}
+
+
+class Session:
+    """A connection to the database that is backed up; errors come out as BackupError."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server still answers on this connection."""
+        try:
+            self._connection.execute("SELECT 1")
+        except psycopg.OperationalError:
+            return False
+        except psycopg.Error:
+            return True
+        return True
+
+    def query(self, statement: str | sql.Composable, *values: object) -> list[tuple[Any, ...]]:
+        """All rows of one statement."""
+        with _translated():
+            cursor = self._connection.execute(statement, values or None)  # type: ignore[arg-type]
+            return cursor.fetchall() if cursor.description else []
+
+    def execute(self, script: str) -> None:
+        """Run a script of our own that answers nothing."""
+        with _translated():
+            self._connection.execute(script.encode(), None)
+
+    def facts(self) -> Facts:
+        """What the server says of itself; the system identifier only where the role may read it."""
+        row = self.query(queries.FACTS)[0]
+        try:
+            identifier: str | None = str(self.query(queries.SYSTEM_IDENTIFIER)[0][0])
+        except DatabaseError:
+            identifier = None
+        return replace(Facts(*row), system_identifier=identifier)
+
+    def tables(self) -> list[Table]:
+        """The tables that a dump of this database reads."""
+        return [Table(*row) for row in self.query(queries.TABLES)]
+
+    def columns(self, tables: Sequence[Table]) -> dict[int, list[Column]]:
+        """Each table's columns by its oid, dropped ones left out."""
+        found: dict[int, list[Column]] = {table.oid: [] for table in tables}
+        for oid, name, kind, generated in self.query(queries.COLUMNS, list(found)):
+            found[oid].append(Column(name, kind, generated))
+        return found
+
+    def sizes(self, tables: Sequence[Table]) -> dict[int, int]:
+        """Each table's bytes on disk by its oid, TOAST included; the tables must be locked."""
+        return dict(self.query(queries.SIZES, [table.oid for table in tables]))
+
+    def count(self, table: Table) -> int:
+        """How many rows the snapshot has in one table, children left out."""
+        name = sql.Identifier(table.schema, table.name)
+        return int(self.query(sql.SQL("SELECT count(*) FROM ONLY {}").format(name))[0][0])
+
+    def extensions(self) -> tuple[tuple[str, str, str], ...]:
+        """Each extension's name, version and schema."""
+        return tuple((row[0], row[1], row[2]) for row in self.query(queries.EXTENSIONS))
+
+    def roles(self) -> tuple[str, ...]:
+        """The roles that own, may use or are subject to policies of something in the database."""
+        return tuple(str(row[0]) for row in self.query(queries.ROLES))
+
+    def large_objects(self) -> int:
+        """How many large objects there are."""
+        return int(self.query(queries.LARGE_OBJECTS)[0][0])
+
+    def target(self) -> Target:
+        """The server that this session reached, as the stock clients shall reach it."""
+        info = self._connection.info
+        parameters = info.get_parameters()
+        for unwanted in ("service", "passfile", "client_encoding", "hostaddr"):
+            parameters.pop(unwanted, None)
+        if parameters.get("sslcertmode") == "allow":
+            del parameters["sslcertmode"]  # the default, which clients before 16 do not know
+        parameters |= {"host": info.host, "port": str(info.port), "dbname": info.dbname}
+        asked = parameters.get("sslmode", "prefer") in {"require", "verify-ca", "verify-full"}
+        return Target(
+            conninfo.make_conninfo(**parameters),
+            info.dbname,
+            info.password,
+            bool(asked or self._connection.pgconn.ssl_in_use),
+        )
+
+    @contextmanager
+    def snapshot(self, lock_timeout: int) -> Iterator[tuple[str, list[Table]]]:
+        """Lock every table, then export a snapshot: its name, and the tables it has.
+
+        The locks come first: a snapshot taken before them can read a table that is truncated or
+        rewritten in between as empty, without an error. `lock_timeout` in seconds bounds the wait
+        for each table. The list is read again under the snapshot; a table that came or went in
+        the meantime starts it over.
+        """
+        self.execute(f"SET lock_timeout = '{lock_timeout}s'")
+        for _ in range(_SNAPSHOT_ATTEMPTS):
+            taken = self._try_snapshot(lock_timeout)
+            if taken:
+                break
+        else:
+            raise ToolError(
+                "Tables came and went while they were being locked, ten times in a row.",
+                "Run the backup again when the migration is over.",
+            )
+        try:
+            yield taken
+        finally:
+            with suppress(BackupError):
+                self.execute("ROLLBACK")
+
+    def _try_snapshot(self, lock_timeout: int) -> tuple[str, list[Table]] | None:
+        wanted = self.tables()
+        self.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        try:
+            self._lock(wanted)
+            name = str(self.query("SELECT pg_catalog.pg_export_snapshot()")[0][0])
+            seen = self.tables()
+            if {table.oid for table in seen} <= {table.oid for table in wanted}:
+                return name, seen
+        except psycopg.errors.LockNotAvailable as error:
+            self.execute("ROLLBACK")
+            raise self._blocked(wanted, lock_timeout) from error
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+            pass  # dropped since it was listed
+        except psycopg.Error as error:
+            raise translate(error) from error
+        self.execute("ROLLBACK")
+        return None
+
+    def _lock(self, tables: Sequence[Table]) -> None:
+        names = sql.SQL(", ").join(
+            sql.SQL("ONLY {}").format(sql.Identifier(table.schema, table.name)) for table in tables
+        )
+        if tables:
+            self._connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(names))
+
+    def _blocked(self, tables: Sequence[Table], seconds: int) -> ToolError:
+        rows = self.query(queries.BLOCKERS, [table.oid for table in tables])
+        who = "; ".join(f"{name} by process {pid} of {user} {app}" for name, pid, user, app in rows)
+        return ToolError(
+            f"A table stayed locked for more than {seconds} s ({who or 'by a session now gone'}).",
+            "Run the backup again when that session is done, or raise BACKUP_LOCK_TIMEOUT.",
+        )
+
+
+@contextmanager
+def connect(parameters: Mapping[str, str]) -> Iterator[Session]:
+    """A session on the database that libpq's `parameters` name; DatabaseError if there is none."""
+    with _translated():
+        connection = psycopg.connect(
+            conninfo.make_conninfo(**{"fallback_application_name": "pgbackup", **LIMITS}),
+            autocommit=True,
+            **dict(parameters),  # type: ignore[arg-type]
+        )
+    with connection:
+        session = Session(connection)
+        session.execute(_SESSION)
+        if connection.info.server_version >= 170000:
+            session.execute("SET transaction_timeout = 0")
+        yield session
+
+
+def parameters(url: str) -> dict[str, str]:
+    """The libpq keywords in a connection URL."""
+    return {key: str(value) for key, value in conninfo.conninfo_to_dict(url).items()}
+
+
+def translate(error: psycopg.Error) -> DatabaseError | ToolError:
+    """A driver's error in our own words; the server's sentence is kept, on one line."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return DatabaseError(
+            f"The database refuses access: {said}.", "Grant the role pg_read_all_data (14+)."
+        )
+    if isinstance(error, psycopg.errors.OutOfMemory):
+        return DatabaseError(
+            f"The server cannot lock so many tables: {said}.",
+            "Raise max_locks_per_transaction on the server.",
+        )
+    if isinstance(error, psycopg.OperationalError):
+        return DatabaseError(
+            f"The database cannot be reached: {said}",
+            "Check host, port, database, user, password and sslmode, and that the server runs.",
+        )
+    return ToolError(f"The server answered with an error: {said}", "See the server's log.")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise translate(error) from error

@@ -1,0 +1,72 @@
+"""Do what retention says: a plan first, deletions only when asked."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from . import listing, retention
+from .listing import Backup
+from .progress import Progress
+from .retention import Candidate, Decision
+from .settings import Keep
+from .store import Store, parse_name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to keep and what to delete of one database's backups, newest first."""
+
+    series: str
+    decisions: tuple[Decision, ...]
+
+    @property
+    def doomed(self) -> tuple[str, ...]:
+        """The names of what goes."""
+        return tuple(decision.name for decision in self.decisions if not decision.keep)
+
+
+def plans(store: Store, environment: str, keep: Keep) -> list[Plan]:
+    """One plan for each database that has backups of this environment in the store."""
+    by_series: defaultdict[str, list[Backup]] = defaultdict(list)
+    for backup in listing.backups(store, environment):
+        by_series[backup.name.series].append(backup)
+    return [
+        Plan(series, retention.plan(map(_candidate, found), keep))
+        for series, found in sorted(by_series.items())
+    ]
+
+
+def apply(store: Store, environment: str, keep: Keep, progress: Progress) -> list[Plan]:
+    """Delete what the plan says, oldest first; each database's lock is held meanwhile.
+
+    The plan is made anew under the lock, so that nothing is judged by what was true before it.
+    """
+    done = []
+    for series in [plan.series for plan in plans(store, environment, keep)]:
+        with store.lock(series):
+            done.append(apply_locked(store, environment, series, keep, progress))
+    return done
+
+
+def apply_locked(
+    store: Store, environment: str, series: str, keep: Keep, progress: Progress
+) -> Plan:
+    """The same for one database whose lock the caller holds."""
+    found = plans(store, environment, keep)
+    plan = next((p for p in found if p.series == series), Plan(series, ()))
+    for text in reversed(plan.doomed):
+        name = parse_name(text)
+        if name:
+            store.remove(name)
+            progress.note(f"deleted {text}")
+    return plan
+
+
+def _candidate(backup: Backup) -> Candidate:
+    return Candidate(
+        name=str(backup.name),
+        time=backup.name.time,
+        verified=backup.verified,
+        suspect=bool(backup.suspect),
+    )

@@ -1,0 +1,228 @@
+"""The directory that holds backups: names, lock, partial directory, publish, free space."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from .errors import BusyError, StorageError
+
+_NAME = re.compile(
+    r"(?P<database>[^/\0\n.][^/\0\n]*)_(?P<environment>[A-Za-z][A-Za-z0-9-]*)_"
+    r"(?P<time>\d{8}T\d{6}Z)"
+)
+_TIME = "%Y%m%dT%H%M%SZ"
+PARTIAL, DELETED = ".partial-", ".deleted-"
+
+
+@dataclass(frozen=True)
+class Name:
+    """A backup's name in its parts; `database` as the server calls it."""
+
+    database: str
+    environment: str
+    time: datetime
+
+    def __str__(self) -> str:
+        return f"{self.series}_{self.time.strftime(_TIME)}"
+
+    @property
+    def series(self) -> str:
+        """What the backups of one database and environment share."""
+        # A percent sign for what a file name cannot hold, or a shell would trip over.
+        encoded = quote(self.database, safe="")
+        return f"{'%2E' + encoded[1:] if encoded.startswith('.') else encoded}_{self.environment}"
+
+
+def parse_name(text: str) -> Name | None:
+    """The parts of a backup's name; None if it is no such name."""
+    match = _NAME.fullmatch(text)
+    if not match:
+        return None
+    try:
+        time = datetime.strptime(match["time"], _TIME).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    name = Name(unquote(match["database"]), match["environment"], time)
+    return name if str(name) == text else None
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what the operating system says about files into StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def storage_error(path: Path, error: OSError) -> StorageError:
+    """What went wrong with `path`, and what to do about it."""
+    advice = {
+        errno.ENOENT: "Create the directory, or mount the disk it lives on.",
+        errno.ENOTDIR: "Name a directory in BACKUP_DIR.",
+        errno.EACCES: "Let the backup user write to it.",
+        errno.EPERM: "Let the backup user write to it.",
+        errno.EROFS: "Mount it read-write.",
+        errno.ENOSPC: "Free some space there, or run prune with --apply.",
+        errno.EDQUOT: "Free some space there, or raise the quota.",
+    }
+    reason = error.strerror or str(error)
+    return StorageError(
+        f"The store cannot be used: {path}: {reason}.",
+        advice.get(error.errno or 0, "Check the disk and the file system."),
+    )
+
+
+class Store:
+    """One directory of backups."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def check(self) -> None:
+        """Raise StorageError unless the directory is there and takes a file."""
+        with storage_errors(self.path):
+            with os.scandir(self.path):
+                pass
+            with tempfile.NamedTemporaryFile(dir=self.path, prefix=".probe-") as probe:
+                probe.write(b"\0")
+
+    def free(self) -> int:
+        """Bytes that an unprivileged user may still write."""
+        with storage_errors(self.path):
+            state = os.statvfs(self.path)
+        return state.f_bavail * state.f_frsize
+
+    def names(self, environment: str | None = None) -> list[Name]:
+        """Every published backup's name, newest first; only one environment's if it is given."""
+        with storage_errors(self.path):
+            entries = [e.name for e in os.scandir(self.path) if e.is_dir(follow_symlinks=False)]
+        names = [name for name in map(parse_name, entries) if name]
+        fenced = [n for n in names if environment in {None, n.environment}]
+        return sorted(fenced, key=lambda name: (name.time, str(name)), reverse=True)
+
+    def place(self, name: Name) -> Path:
+        """Where a backup of that name is, or would be."""
+        return self.path / str(name)
+
+    def new_name(self, database: str, environment: str, now: datetime) -> Name:
+        """A name for a backup taken `now` that no other bears."""
+        name = Name(database, environment, now.replace(microsecond=0))
+        while os.path.lexists(self.place(name)):
+            name = Name(database, environment, name.time + timedelta(seconds=1))
+        return name
+
+    @contextmanager
+    def lock(self, series: str) -> Iterator[None]:
+        """Hold the lock of one database and environment; BusyError names who has it.
+
+        It is the kernel's (flock), so that it ends with the process, however that ends.
+        """
+        path = self.path / f".lock-{series}"
+        with storage_errors(path):
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+            file = os.fdopen(os.open(path, flags, 0o600), "r+", encoding="utf-8")
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise _busy(series, file.read(4096)) from None
+            except OSError as error:
+                raise storage_error(path, error) from error
+            with storage_errors(path):
+                _sign(file.fileno())
+            try:
+                yield
+            finally:
+                os.ftruncate(file.fileno(), 0)
+
+    def sweep(self, series: str) -> list[str]:
+        """Remove what a killed run of this database and environment left; the lock must be held."""
+        swept = []
+        with storage_errors(self.path):
+            for entry in list(os.scandir(self.path)):
+                marked = next((m for m in (PARTIAL, DELETED) if entry.name.startswith(m)), None)
+                name = parse_name(entry.name.removeprefix(marked)) if marked else None
+                if name and name.series == series and entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path)
+                    swept.append(entry.name)
+        return swept
+
+    @contextmanager
+    def partial(self, name: Name) -> Iterator[Path]:
+        """A directory to write a backup into; it is removed unless it was published."""
+        path = self.path / f"{PARTIAL}{name}"
+        with storage_errors(path):
+            path.mkdir(mode=0o700)
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def publish(self, partial: Path, name: Name) -> Path:
+        """Give a finished directory its name: everything reaches the disk, then one rename."""
+        target = self.place(name)
+        with storage_errors(partial):
+            sync_tree(partial)
+            partial.rename(target)
+            sync_directory(self.path)
+        return target
+
+    def remove(self, name: Name) -> None:
+        """Delete a backup: it loses its name first, so that half of one never bears it."""
+        doomed = self.path / f"{DELETED}{name}"
+        with storage_errors(self.place(name)):
+            self.place(name).rename(doomed)
+            sync_directory(self.path)
+            shutil.rmtree(doomed)
+
+
+def sync_tree(directory: Path) -> None:
+    """Put every file in a directory on the disk, then the directory; raises OSError."""
+    for entry in os.scandir(directory):
+        if entry.is_file(follow_symlinks=False):
+            with open(entry.path, "rb") as file:  # noqa: PTH123 - a DirEntry has a plain path
+                os.fsync(file.fileno())
+    sync_directory(directory)
+
+
+def sync_directory(directory: Path) -> None:
+    """Put a directory on the disk, so that renames in it survive a power cut; raises OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sign(descriptor: int) -> None:
+    """Write who holds the lock, for the one who finds it taken."""
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": since}
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+
+
+def _busy(series: str, signed: str) -> BusyError:
+    try:
+        holder = json.loads(signed)
+        who = f"process {int(holder['pid'])} on {holder['host']!s} since {holder['since']!s}"
+    except (ValueError, KeyError, TypeError):
+        who = "a process that has not signed it yet"
+    return BusyError(
+        f"Another run holds the lock of {series}: {who}.",
+        "Wait until it has ended, then try again.",
+    )

@@ -1,0 +1,158 @@
+"""Read data files of an archive: decompress, hash and count rows, in blocks of constant size."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from isal import isal_zlib
+
+from .errors import VerificationError
+
+BLOCK = 1 << 20
+"""Bytes read at once; what a block decompresses to is taken in pieces of the same size."""
+
+TERMINATOR = b"\\.\n\n\n"
+"""What pg_dump writes behind the rows of a table (pg_dump.c: dumpTableData_copy)."""
+
+_GZIP = 31  # zlib's window bits for a gzip header
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """A file as it lies on the disk."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DataFacts:
+    """A data file, and the COPY stream in it: bytes and hash uncompressed, terminator left out."""
+
+    file: FileFacts
+    rows: int
+    bytes: int
+    sha256: str
+
+
+def file_facts(path: Path) -> FileFacts:
+    """Size and SHA-256 of a file, read from the disk and not from memory where that can be asked.
+
+    Raises VerificationError if it cannot be read.
+    """
+    reader = _Reader(path)
+    for _ in reader.blocks():
+        pass
+    return reader.facts()
+
+
+def read_to_end(path: Path) -> FileFacts:
+    """The same, for a file whose content only has to decompress (a large object, a list)."""
+    reader = _Reader(path)
+    for _ in _content(reader, path):
+        pass
+    return reader.facts()
+
+
+def table_data(path: Path) -> DataFacts:
+    """Read the text COPY data of one table to its end.
+
+    Raises VerificationError if it does not decompress or lacks pg_dump's terminator.
+    """
+    reader = _Reader(path)
+    digest, rows, size, held = hashlib.sha256(), 0, 0, b""
+    for piece in _content(reader, path):
+        ready, held = _hold_back(held + piece)
+        digest.update(ready)
+        rows += ready.count(b"\n")
+        size += len(ready)
+    if held != TERMINATOR:
+        raise _bad(path, "ends before its data does")
+    return DataFacts(reader.facts(), rows, size, digest.hexdigest())
+
+
+def last_bytes(path: Path, length: int) -> bytes:
+    """The end of a plain or gzip file's content, all of it read and decompressed."""
+    tail = b""
+    for piece in _content(_Reader(path), path):
+        tail = (tail + piece)[-length:]
+    return tail
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """A whole file that must not be larger than `limit` bytes; VerificationError otherwise."""
+    held = b""
+    for block in _Reader(path).blocks():
+        held += block
+        if len(held) > limit:
+            raise _bad(path, "is larger than any such file")
+    return held
+
+
+def _hold_back(data: bytes) -> tuple[bytes, bytes]:
+    """The terminator's length is kept until it is known whether anything follows."""
+    cut = max(len(data) - len(TERMINATOR), 0)
+    return data[:cut], data[cut:]
+
+
+class _Reader:
+    """A file read once from front to end, hashed as it passes."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def blocks(self) -> Iterator[bytes]:
+        try:
+            # no following of links: a store's file that points elsewhere is not that file
+            with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW), "rb", 0) as file:
+                _forget_cache(file)
+                while block := file.read(BLOCK):
+                    self._digest.update(block)
+                    self._size += len(block)
+                    yield block
+        except OSError as error:
+            raise _bad(self._path, f"cannot be read ({error.strerror})") from error
+
+    def facts(self) -> FileFacts:
+        return FileFacts(self._size, self._digest.hexdigest())
+
+
+def _forget_cache(file: BinaryIO) -> None:
+    """What is checked shall be what the disk holds."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _content(reader: _Reader, path: Path) -> Iterator[bytes]:
+    """The file's content: decompressed if its name says gzip, as pg_restore decides it."""
+    if path.suffix != ".gz":
+        yield from reader.blocks()
+        return
+    inflate = None
+    try:
+        for block in reader.blocks():
+            while block:
+                inflate = inflate or isal_zlib.decompressobj(wbits=_GZIP)
+                yield inflate.decompress(block, BLOCK)
+                block = inflate.unconsumed_tail  # noqa: PLW2901
+                if inflate.eof:
+                    block, inflate = inflate.unused_data, None  # noqa: PLW2901
+        while inflate and not inflate.eof and (rest := inflate.decompress(b"", BLOCK)):
+            yield rest
+    except isal_zlib.error as error:  # type: ignore[misc] # its stub calls the class a variable
+        raise _bad(path, f"does not decompress ({error})") from error
+    if inflate and not inflate.eof:
+        raise _bad(path, "is cut off: its compressed data has no end")
+
+
+def _bad(path: Path, how: str) -> VerificationError:
+    return VerificationError(
+        f"{path.name} {how}.", "Do not restore from this backup; take another and check the disk."
+    )
