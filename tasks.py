@@ -18,6 +18,7 @@ from helpers.errors import ConfigError
 from helpers.settings import HOST_DIR
 
 ROOT = Path(__file__).resolve().parent
+cli.checkout = ROOT
 PYTHON_FILES = "helpers tests tasks.py"
 
 
@@ -30,7 +31,7 @@ def _routed(verb: Task[Callable[..., None]]) -> Task[Callable[..., None]]:
             _refuse_remote(_environment(options.get("env")))
         verb.body(context, *args, **options)
 
-    return task(body, name=verb.name, help=verb.help)
+    return Task(body, name=verb.name, help=verb.help)
 
 
 def _environment(env: object) -> str | None:

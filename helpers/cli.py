@@ -33,14 +33,17 @@ _HELP = {
 }
 
 
+checkout: Path | None = None
+"""Set by tasks.py, which is what makes a machine a control machine."""
+
+
 def _help(*options: str) -> dict[str, str]:
     return {option: _HELP[option] for option in options}
 
 
 def root() -> Path:
     """Where env files are looked for: the checkout on a control machine, else where we stand."""
-    checkout = Path(__file__).resolve().parent.parent
-    return checkout if (checkout / "tasks.py").exists() else Path.cwd()
+    return checkout or Path.cwd()
 
 
 def load(env: str | None, dest: str | None = None) -> Settings:
