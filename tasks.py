@@ -99,7 +99,8 @@ def lint(context: Context) -> None:
 @task(help={"args": "Arguments for pytest"})
 def test(context: Context, args: str = "") -> None:
     """Set up what is missing and run every test, with coverage."""
-    _tool(context, f"pytest --cov --cov-report=term {args}".rstrip())
+    _tool(context, "tests.packages")
+    _tool(context, f"pytest --numprocesses 2 --cov --cov-report=term {args}".rstrip())
 
 
 @task

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rich import filesize
+from rich import box, filesize
 from rich.table import Table
 from rich.text import Text
 
@@ -86,10 +86,11 @@ def listed(sections: Iterable[tuple[str, Path, Sequence[Backup]]]) -> Answer:
     """The backups of each environment, newest first; environments are never mixed."""
     tables, rows = [], []
     for environment, store, found in sections:
-        table = Table(title=f"{environment}: {store}", title_justify="left")
+        table = _table(f"{environment}: {store}")
         for column in ("backup", "taken (UTC)", "tables", "rows", "size", "verified", "state"):
             right = column in {"tables", "rows", "size"}
             table.add_column(column, justify="right" if right else "left", overflow="fold")
+        table.columns[0].no_wrap = True
         for backup in found:
             table.add_row(*(Text(printable(cell)) for cell in _cells(backup)))
             rows.append(_document(backup))
@@ -102,7 +103,10 @@ def planned(plans: Sequence[Plan], *, applied: bool) -> Answer:
     tables = []
     for plan in plans:
         title = f"{plan.series}: {'deleted' if applied else 'would delete'} {len(plan.doomed)}"
-        table = Table("backup", "decision", "reasons", title=title, title_justify="left")
+        table = _table(title)
+        for column in ("backup", "decision", "reasons"):
+            table.add_column(column, overflow="fold")
+        table.columns[0].no_wrap = True
         for decision in plan.decisions:
             verdict = "keep" if decision.keep else "delete"
             cells = (decision.name, verdict, ", ".join(decision.reasons))
@@ -125,6 +129,10 @@ def planned(plans: Sequence[Plan], *, applied: bool) -> Answer:
         ],
     }
     return Answer(document, text, tuple(tables))
+
+
+def _table(title: str) -> Table:
+    return Table(title=printable(title), title_justify="left", title_style="bold", box=box.SIMPLE)
 
 
 def state(backup: Backup) -> str:

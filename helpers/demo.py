@@ -55,16 +55,20 @@ def how_to_restore(root: Path) -> str:
     if newest is None:
         raise RefusedError("There is no verified backup to restore.", "Run make demo again.")
     server = ScratchServer(root / ".demo" / "server")
-    tools, url = server.bin_dir, server.url("chat_restored")
+    passfile = root / ".demo" / "pgpass"
+    passfile.touch(mode=0o600)
+    passfile.write_text(f"127.0.0.1:{server.port}:*:postgres:{server.password}\n")
     return f"""
 The backup is a plain pg_dump archive with a manifest:
   {newest.path}
-Restore it with stock PostgreSQL, beside its source (RESTORE.md in it says more):
-  {shlex.quote(f"{tools}/createdb")} --maintenance-db={shlex.quote(server.url())} chat_restored
-  {shlex.quote(f"{tools}/pg_restore")} --jobs=2 --exit-on-error \\
-    --dbname={shlex.quote(url)} {shlex.quote(str(newest.path))}
-Remove server and backups again: make demo-clean
-"""
+Restore it beside its source with stock PostgreSQL (RESTORE.md in it says more):
+  export PATH={shlex.quote(str(server.bin_dir))}:$PATH PGPASSFILE={shlex.quote(str(passfile))}
+  export PGHOST=127.0.0.1 PGPORT={server.port} PGUSER=postgres
+  createdb chat_restored
+  pg_restore --jobs=2 --exit-on-error --dbname=chat_restored \\
+    {shlex.quote(str(newest.path))}
+Stop the server and remove everything again:
+  make demo-clean"""
 
 
 def _load(server: ScratchServer) -> None:

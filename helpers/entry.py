@@ -21,6 +21,9 @@ from .errors import BackupError, Interruption, exit_code
 SCHEMA_VERSION = 1
 """Of every --json document."""
 
+_FILE_WIDTH = 160
+"""Columns of a table that goes to a file or a pipe."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -62,11 +65,13 @@ def _say(verb: str, answer: Answer, *, as_json: bool) -> None:
     if as_json:
         _print_json(verb, answer.document)
     else:
-        console = Console(soft_wrap=True)
+        console = Console()
+        if not console.is_terminal:
+            console.width = _FILE_WIDTH
         for table in answer.tables:
             console.print(table)
         if answer.text:
-            console.print(answer.text, markup=False, highlight=False)
+            console.print(answer.text, markup=False, highlight=False, soft_wrap=True)
     if answer.code:
         raise Exit(code=answer.code)
 

@@ -114,7 +114,7 @@ class Session:
         """All rows of one statement."""
         with _translated():
             cursor = self._connection.execute(statement, values or None)  # type: ignore[arg-type]
-            return cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description is not None else []
 
     def execute(self, script: str) -> None:
         """Run a script of our own that answers nothing."""

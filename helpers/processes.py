@@ -57,7 +57,7 @@ def run(
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
     """Our own environment without PG*, with messages in English, and `extra` on top."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-    return {**kept, "LC_ALL": "C", **extra}
+    return {**kept, "LC_ALL": "C.UTF-8", **extra}
 
 
 def start(argv: Sequence[str], *, log: Path) -> subprocess.Popen[bytes]:

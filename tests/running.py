@@ -38,7 +38,8 @@ class Ran:
 
 def environment(url: str | None, store: Path | None, **extra: str) -> dict[str, str]:
     """A clean process environment for environment `test`, with a database and a store."""
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    wanted = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
+    kept = {key: os.environ[key] for key in wanted if key in os.environ}
     given = {"BACKUP_ENV": "test", "PYTHONPATH": str(PROJECT), **extra}
     if url:
         given["DATABASE_URL"] = url

@@ -1,0 +1,59 @@
+"""The system packages that tests need: install what is missing, or say how to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+
+def _any_server() -> bool:
+    return any(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+
+
+def _program(name: str) -> Callable[[], bool]:
+    return lambda: shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is not None
+
+
+NEEDED: dict[str, Callable[[], bool]] = {
+    "postgresql": _any_server,
+    "util-linux": _program("setpriv"),
+}
+"""Debian's packages, each with the way to see that it is there."""
+
+_NO_CLUSTER = "create_main_cluster = false\n"
+
+
+def missing() -> list[str]:
+    """The packages that are not installed."""
+    return [package for package, there in NEEDED.items() if not there()]
+
+
+def main() -> int:
+    """Install them as root; as anybody else say the command, and let the tests skip."""
+    wanted = missing()
+    if not wanted:
+        return 0
+    command = ["apt-get", "install", "--yes", "--no-install-recommends", *wanted]
+    if os.geteuid() != 0 or not shutil.which("apt-get"):
+        print(f"Some tests will be skipped. To run them all: sudo {' '.join(command)}")
+        return 0
+    _keep_debian_from_starting_a_server()
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    subprocess.run(["apt-get", "update", "--quiet"], check=True, env=environment)
+    return subprocess.run([*command, "--quiet"], check=False, env=environment).returncode
+
+
+def _keep_debian_from_starting_a_server() -> None:
+    """Tests start servers of their own; the package would add one of the system's."""
+    configuration = Path("/etc/postgresql-common/createcluster.conf")
+    if not configuration.exists():
+        configuration.parent.mkdir(parents=True, exist_ok=True)
+        configuration.write_text(_NO_CLUSTER, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
