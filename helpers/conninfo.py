@@ -30,8 +30,10 @@ _ENCODE: Final = (
     "@ as %40, / as %2F, ? as %3F, # as %23, % as %25"
 )
 _URL = re.compile(r"([^/?#]*)(?:/([^?#]*))?(?:\?([^#]*))?")
-_HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::(\d*))?")
-_WORD = re.compile(r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?!')(?:[^\s\\]|\\.)*))\s*", re.DOTALL)
+_HOST = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::([0-9]*))?")
+_WORD = re.compile(
+    r"\s*(\w+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?!')(?:[^\s\\]|\\.)*))\s*", re.DOTALL | re.ASCII
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -116,6 +118,8 @@ def _url(rest: str, *, blank: bool) -> Iterable[tuple[str, str]]:
     match = _URL.fullmatch(rest)
     if match is None or "@" in rest[match.end(1) :] or match[1].count("@") > 1:
         raise ValueError(_ENCODE)
+    if " " in rest:
+        raise ValueError("it has a blank: write %20")
     userinfo, _, hosts = match[1].rpartition("@")
     user, _, password = userinfo.partition(":")
     yield from (("user", _decode(user)), ("password", _decode(password)))
@@ -144,8 +148,7 @@ def _hosts(entries: list[str]) -> Iterable[tuple[str, str]]:
             raise ValueError(f"its host and port do not read as host:port, or {_ENCODE}")
         hosts.append(_decode(match[1] or match[2] or "") if match else entry)
         ports.append(match[3] or "" if match else "")
-    if any(hosts):
-        yield "host", ",".join(hosts)
+    yield "host", ",".join(hosts)
     if any(ports):
         yield "port", ",".join(ports)
 

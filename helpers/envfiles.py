@@ -50,9 +50,9 @@ def choose(
     An argument or BACKUP_ENV of the process names it; else the files that exist must all be of
     one environment. A file whose BACKUP_ENV names the environment describes it too.
     """
-    present = _present(root, host_dir)
     claims = [("--env", env)] if env else []
     claims += [(PROCESS, environ["BACKUP_ENV"])] if environ.get("BACKUP_ENV") else []
+    present = _present(root, host_dir, claims[0][1] if claims else "")
     names = {name for _, name in claims} or {name for name, _ in present.values()}
     if not claims and len(names) != 1:
         found = "; ".join(f"{path} is of {name}" for path, (name, _) in present.items())
@@ -83,7 +83,7 @@ def choose(
 
 def described(root: Path, host_dir: Path) -> list[str]:
     """The environments that have an env file."""
-    return sorted({name for name, _ in _present(root, host_dir).values()})
+    return sorted({name for name, _ in _present(root, host_dir, "").values()})
 
 
 def expected(environment: str, root: Path, host_dir: Path) -> list[Path]:
@@ -92,20 +92,34 @@ def expected(environment: str, root: Path, host_dir: Path) -> list[Path]:
     return [root / f".env.{environment}", *shared, host_dir / f"{environment}.env"]
 
 
-def _present(root: Path, host_dir: Path) -> dict[Path, tuple[str, str]]:
-    """Env files that exist, the environment of each, and the BACKUP_ENV inside."""
-    found: dict[Path, str] = {}
+def _present(root: Path, host_dir: Path, named: str) -> dict[Path, tuple[str, str]]:
+    """Env files that exist, the environment of each, and the BACKUP_ENV inside.
+
+    Those of the environment that is `named` are found in a directory that cannot be listed, too.
+    """
+    files = expected(named, root, host_dir) if _is_name(named) else []
+    found = dict.fromkeys(files, named)
     for path in sorted(root.glob(".env.*")):
         found[path] = path.name.removeprefix(".env.")
     found |= {root / ".env.local": "dev", root / ".env": "prod"}
     found |= {path: path.stem for path in sorted(host_dir.glob("*.env"))}
     present = {}
     for path, name in found.items():
-        if _is_name(name) and (path.is_symlink() or path.exists()):
+        if _is_name(name) and _exists(path):
             inside = read(path, []).get("BACKUP_ENV")
             said = inside.value if inside else ""
             present[path] = (said or name, said)
     return present
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # it may be there: reading it says why nobody can tell
+    return True
 
 
 def _is_name(name: str) -> bool:
