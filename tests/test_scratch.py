@@ -106,7 +106,7 @@ def test_stopping_ends_the_process_though_a_client_is_connected(scratch: Scratch
     assert not process.exists() or not process.read_bytes()
 
 
-def test_stopping_ends_a_server_that_no_longer_listens_to_signals(
+def test_a_server_deaf_to_signals_is_ended_by_force_and_recovers(
     scratch: ScratchServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("helpers.scratch.STOP_SECONDS", 0.3)
@@ -115,6 +115,9 @@ def test_stopping_ends_a_server_that_no_longer_listens_to_signals(
     os.kill(scratch.pid, signal.SIGSTOP)
     scratch.stop()
     assert scratch.pid is None
+    monkeypatch.undo()
+    scratch.start()
+    assert ask(scratch, "SELECT 1") == 1
 
 
 def test_a_pid_file_from_before_a_crash_names_no_server(scratch: ScratchServer) -> None:
