@@ -110,10 +110,13 @@ class Session:
             return True
         return True
 
-    def query(self, statement: str | sql.Composable, *values: object) -> list[tuple[Any, ...]]:
-        """All rows of one statement."""
+    def query(
+        self, statement: str | sql.Composable, *values: object, **named: object
+    ) -> list[tuple[Any, ...]]:
+        """All rows of one statement, whose %s or %(name)s stand for the values."""
         with _translated():
-            cursor = self._connection.execute(statement, values or None)  # type: ignore[arg-type]
+            given = values or named or None
+            cursor = self._connection.execute(statement, given)  # type: ignore[arg-type]
             return cursor.fetchall() if cursor.description is not None else []
 
     def execute(self, script: str) -> None:
@@ -161,6 +164,13 @@ class Session:
     def large_objects(self) -> int:
         """How many large objects there are."""
         return int(self.query(queries.LARGE_OBJECTS)[0][0])
+
+    def copy_out(self, statement: str) -> Iterator[bytes]:
+        """The bytes of a COPY TO STDOUT, on the very connection that holds the locks."""
+        with _translated(), self._connection.cursor() as cursor:
+            with cursor.copy(statement.encode()) as copy:
+                for block in copy:
+                    yield bytes(block)
 
     def target(self) -> Target:
         """The server that this session reached, as the stock clients shall reach it."""

@@ -19,6 +19,10 @@ BLOCK = 1 << 20
 TERMINATOR = b"\\.\n\n\n"
 """What pg_dump writes behind the rows of a table (pg_dump.c: dumpTableData_copy)."""
 
+SIGNATURE = b"PGCOPY\n\xff\r\n\0"
+TRAILER = b"\xff\xff"
+"""How a binary COPY stream begins and ends (PostgreSQL documentation, COPY, Binary Format)."""
+
 _GZIP = 31  # zlib's window bits for a gzip header
 
 
@@ -32,10 +36,13 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """A data file, and the COPY stream in it: bytes and hash uncompressed, terminator left out."""
+    """A data file, and the COPY stream in it: bytes and hash uncompressed, terminator left out.
+
+    `rows` is None where reading the stream does not tell: in a binary one.
+    """
 
     file: FileFacts
-    rows: int
+    rows: int | None
     bytes: int
     sha256: str
 
@@ -74,6 +81,26 @@ def table_data(path: Path) -> DataFacts:
     if held != TERMINATOR:
         raise _bad(path, "ends before its data does")
     return DataFacts(reader.facts(), rows, size, digest.hexdigest())
+
+
+def binary_data(path: Path) -> DataFacts:
+    """Read the binary COPY data of one table to its end.
+
+    Raises VerificationError if it does not decompress, begin or end as such a stream does: cut at
+    the end of a row, PostgreSQL itself would restore it without an error.
+    """
+    reader = _Reader(path)
+    digest, size, begin, end = hashlib.sha256(), 0, b"", b""
+    for piece in _content(reader, path):
+        digest.update(piece)
+        size += len(piece)
+        begin = begin if len(begin) >= len(SIGNATURE) else begin + piece[: len(SIGNATURE)]
+        end = (end + piece[-len(TRAILER) :])[-len(TRAILER) :]
+    if not begin.startswith(SIGNATURE):
+        raise _bad(path, "does not begin as binary data does")
+    if end != TRAILER:
+        raise _bad(path, "ends before its data does")
+    return DataFacts(reader.facts(), None, size, digest.hexdigest())
 
 
 def last_bytes(path: Path, length: int) -> bytes:
