@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -9,8 +10,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
@@ -28,7 +29,8 @@ STOP_SECONDS = 15.0
 UNSAFE_BUT_FAST = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 """For servers whose data need not survive a power cut."""
 
-_PORT_ATTEMPTS = 5
+_ATTEMPTS = 5
+_RETRY_SECONDS = 0.5
 _POLL_SECONDS = 0.02
 _LOG_LINES = 20
 _LOCALES = ("C.UTF-8", "C")
@@ -106,20 +108,28 @@ class ScratchServer:
 
     def start(self) -> None:
         """Create the server if it is new, and wait until it answers; if it runs, leave it alone."""
-        if self.running():
-            return
-        self.stop()
-        self._create()
-        for _ in range(_PORT_ATTEMPTS):
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _locked(self.directory):
+            if self.running():
+                return
+            self.stop()
+            self._create()
+            self._start_on_some_port()
+
+    def _start_on_some_port(self) -> None:
+        for _ in range(_ATTEMPTS):
             self._configure()
             before = self._log_size()
             if self._launch():
                 return
             said = self._said_since(before)
             self.stop()
-            if "could not bind" not in said:
+            if "could not bind" in said:
+                self._port.unlink()
+            elif "is still in use" in said:  # by clients' processes that outlive a killed server
+                time.sleep(_RETRY_SECONDS)
+            else:
                 break
-            self._port.unlink()
         raise ToolError(
             f"The scratch server in {self.directory} did not start:\n{said}",
             f"Mend what the log says, or remove {self.directory} and start again.",
@@ -138,6 +148,10 @@ class ScratchServer:
         if self._process:
             self._process.wait()
             self._process = None
+        if self.pid is None:
+            # A zombie that nothing reaps would keep the next start from taking its place; shared
+            # memory still tells PostgreSQL whether some process uses the data.
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Stop the server and delete what it made; the directory too if nothing else is in it."""
@@ -157,7 +171,6 @@ class ScratchServer:
         """Run initdb, in the first locale that the system has; a rename makes it all or nothing."""
         if self.data.exists():
             return
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._password.touch(mode=0o600)
         self._password.write_text(secrets.token_urlsafe(24) + "\n")
         for locale in _LOCALES:
@@ -227,6 +240,17 @@ class ScratchServer:
             return "(no log was written)"
         text = self.log.read_bytes()[offset:].decode(errors="replace")
         return "\n".join(text.splitlines()[-_LOG_LINES:])
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """One starter at a time: without it, two at once would end each other's server."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _wheel() -> Path:

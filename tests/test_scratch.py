@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -69,6 +70,14 @@ def test_a_second_start_finds_the_same_server(scratch: ScratchServer) -> None:
     again = ScratchServer(scratch.directory)
     again.start()
     assert (again.pid, again.url()) == (scratch.pid, scratch.url())
+
+
+def test_two_starts_at_once_make_one_server(scratch: ScratchServer) -> None:
+    others = [ScratchServer(scratch.directory) for _ in range(3)]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(ScratchServer.start, others))
+    assert len({other.pid for other in others}) == 1
+    assert ask(scratch, "SELECT 1") == 1
 
 
 def test_a_server_that_is_started_again_has_its_data_and_its_port(scratch: ScratchServer) -> None:
