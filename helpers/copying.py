@@ -17,7 +17,7 @@ from pathlib import Path
 from . import processes
 from .binary import Source
 from .clients import Client
-from .errors import StorageError, ToolError
+from .errors import BackupError
 from .postgres import Facts, Target
 from .processes import Completed, Group
 from .sinks import Sink
@@ -100,11 +100,17 @@ class Reader:
 class Copier:
     """Copies tables in threads of its own; what no worker could lock is left to the leader."""
 
-    def __init__(self, reader: Reader, advance: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        advance: Callable[[int, int], None],
+        failure: Callable[[Completed], BackupError],
+    ) -> None:
         self.copied: dict[int, Copied] = {}
         self.left: list[Work] = []
         self._reader = reader
         self._advance = advance
+        self._failure = failure
         self._group = Group()
         self._lock = threading.Lock()
 
@@ -128,7 +134,7 @@ class Copier:
         facts = sink.finish(rows)
         with self._lock:
             self.copied[work.oid] = Copied(sink.path, facts)
-            self._advance(1, work.size)
+        self._advance(1, 0)
 
     def _large(self, work: Work) -> None:
         """One table through a pipe."""
@@ -137,7 +143,7 @@ class Copier:
             return self._reader.script([f"{work.source.copy_out} \\g '{pipe}'"])
 
         with closing(Sink(work.path)) as sink:
-            done = self._psql(script, sink.write, work.path.parent)
+            done = self._psql(script, self._counted(sink), work.path.parent)
             if self._is_whole([work], done):
                 self.keep(work, sink, int(_COUNT.findall(done.output)[0]))
             else:
@@ -152,10 +158,20 @@ class Copier:
         for work, rows in zip(works, _COUNT.findall(done.output), strict=whole):
             copy = place / f"{work.oid}.copy"
             with closing(Sink(work.path)) as sink, copy.open("rb") as data:
+                take = self._counted(sink)
                 while block := data.read(BLOCK):
-                    sink.write(block)
+                    take(block)
                 self.keep(work, sink, int(rows))
             copy.unlink()
+
+    def _counted(self, sink: Sink) -> Callable[[bytes], None]:
+        """The sink, with what passes shown as progress."""
+
+        def take(block: bytes) -> None:
+            sink.write(block)
+            self._advance(0, len(block))
+
+        return take
 
     def _psql(
         self, script: Callable[[str], str], sink: Callable[[bytes], None], place: Path
@@ -175,21 +191,10 @@ class Copier:
         if not done.returncode and counted == len(works):
             return True
         if "lock timeout" not in done.errors:
-            raise failure(done)
+            raise self._failure(done)
         with self._lock:
             self.left += works[counted:]
         return False
-
-
-def failure(done: Completed) -> StorageError | ToolError:
-    """Why a psql failed."""
-    said = next((line for line in done.errors.splitlines() if line.strip()), "it gave no reason")
-    if "No space left on device" in done.errors:
-        return StorageError(
-            f"The disk filled up during the copy: {said}", "Free some space, then run it again."
-        )
-    how = f"was killed by signal {-done.returncode}" if done.returncode < 0 else "failed"
-    return ToolError(f"psql {how}: {said}", "Run it again; if it stays, see the server's log.")
 
 
 def _nothing(_data: bytes) -> None:
@@ -205,4 +210,3 @@ def _large(works: Sequence[Work]) -> list[Work]:
 def _batches(works: Sequence[Work]) -> list[Sequence[Work]]:
     small = [work for work in works if work.size <= SMALL]
     return [small[start : start + BATCH] for start in range(0, len(small), BATCH)]
-

@@ -41,10 +41,17 @@ def describe(
     text = restore_md(name, dumped, client, has_globals=(directory / manifest.GLOBALS).exists())
     (directory / manifest.RESTORE).write_text(text, encoding="utf-8")
     paths = {oid: _data_file(directory, entry) for oid, entry in entries.items()}
-    data = _read_data(paths, jobs, progress)
+    data = {oid: one.facts for oid, one in dumped.copied.items()}
+    data |= _read_data({oid: paths[oid] for oid in paths if oid not in data}, jobs, progress)
     _compare_rows(dumped, data)
     tables = tuple(
-        _table(table, dumped.columns[table.oid], paths[table.oid].name, data[table.oid])
+        _table(
+            table,
+            dumped.columns[table.oid],
+            paths[table.oid].name,
+            data[table.oid],
+            binary=table.oid in dumped.copied,
+        )
         for table in dumped.tables
         if table.oid in entries
     )
@@ -136,17 +143,19 @@ def _compare_rows(dumped: Dumped, data: Mapping[int, DataFacts]) -> None:
             )
 
 
-def _table(table: Table, columns: Sequence[Column], file: str, facts: DataFacts) -> TablePart:
+def _table(
+    table: Table, columns: Sequence[Column], file: str, facts: DataFacts, *, binary: bool
+) -> TablePart:
     return TablePart(
         schema_=table.schema,
         name=table.name,
         oid=table.oid,
-        rows=facts.rows,
+        rows=facts.rows or 0,
         columns=tuple(
             manifest.ColumnPart(name=column.name, type=column.type, generated=column.generated)
             for column in columns
         ),
-        format="text",
+        format="binary" if binary else "text",
         bytes=facts.bytes,
         sha256=facts.sha256,
         file=file,

@@ -71,6 +71,12 @@ KEYS: Final[dict[str, Key]] = {
     "BACKUP_PG_BIN": Key(
         "The directory of pg_dump and pg_restore", "found by the server's version", field="pg_bin"
     ),
+    "BACKUP_FORMAT": Key(
+        "Table data in PostgreSQL's binary format, several times as fast to take and to restore, "
+        "or as the text that pg_dump writes: binary, text",
+        "binary",
+        field="format",
+    ),
     "BACKUP_MAX_SHRINK": Key(
         "Percent of its rows that the database may lose between two backups before a new one is "
         "held as suspect, 1 to 100",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -165,12 +165,19 @@ class Session:
         """How many large objects there are."""
         return int(self.query(queries.LARGE_OBJECTS)[0][0])
 
-    def copy_out(self, statement: str) -> Iterator[bytes]:
-        """The bytes of a COPY TO STDOUT, on the very connection that holds the locks."""
+    def copy_out(self, statement: str, encoding: str, sink: Callable[[bytes], None]) -> int:
+        """Run a COPY TO STDOUT on the connection that holds the locks: how many rows it gave.
+
+        Text comes in `encoding`, the server's.
+        """
+        self.execute(f"SET LOCAL client_encoding = '{encoding}'")
         with _translated(), self._connection.cursor() as cursor:
             with cursor.copy(statement.encode()) as copy:
                 for block in copy:
-                    yield bytes(block)
+                    sink(bytes(block))
+            rows = cursor.rowcount
+        self.execute("SET LOCAL client_encoding = 'UTF8'")
+        return rows
 
     def target(self) -> Target:
         """The server that this session reached, as the stock clients shall reach it."""

@@ -37,5 +37,6 @@ def restore_md(name: Name, dumped: Dumped, client: Client, *, has_globals: bool)
             extensions=[f"{extension} {version}" for extension, version, _ in dumped.extensions],
             target=shlex.quote(dumped.facts.database),
             has_globals=has_globals,
+            binary=len(dumped.copied),
         )
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -65,6 +65,7 @@ class Settings(BaseModel):
     jobs: int = Field(default_factory=lambda: min(4, os.cpu_count() or 1), ge=1, le=64)
     lock_timeout: int = Field(default=60, ge=1, le=86400)
     pg_bin: Path | None = None
+    format: Literal["binary", "text"] = "binary"
     max_shrink: int = Field(default=50, ge=1, le=100)
     keep: Keep = Keep()
     warnings: tuple[str, ...] = ()

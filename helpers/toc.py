@@ -6,9 +6,10 @@ out, and back to the same bytes. Whatever is malformed raises VerificationError.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from .errors import VerificationError
 
@@ -21,6 +22,9 @@ SUPPORTED = ((1, 14), (1, 15), (1, 16))
 
 LIMIT = 1 << 30
 """A toc.dat larger than this many bytes is refused unread."""
+
+PRE_DATA, DATA, POST_DATA = 2, 3, 4
+"""Sections of an archive (pg_backup.h, teSection)."""
 
 _SETVAL = re.compile(r"setval\('(?:[^']|'')*', (-?\d+), (true|false)\)")
 
@@ -122,6 +126,58 @@ def sequence_values(toc: Toc) -> Iterator[tuple[str, str, int, bool]]:
             if not match:
                 raise _malformed(f"sets no value of sequence {entry.tag}")
             yield entry.namespace or "", entry.tag or "", int(match[1]), match[2] == "true"
+
+
+def encoding(toc: Toc) -> str | None:
+    """The encoding that the archive's text is in."""
+    definitions = [entry.definition or "" for entry in toc.entries if entry.desc == "ENCODING"]
+    match = re.search(r"client_encoding = '([^']*)'", "".join(definitions))
+    return match[1] if match else None
+
+
+def with_data(toc: Toc, statements: Mapping[int, str]) -> Toc:
+    """The same archive with a data entry for each table whose oid has a COPY statement.
+
+    They stand where a serial restore needs them, behind every table and before every index, and
+    the indexes wait for them since each depends on its table alone (pg_backup_archiver.c:
+    buildTocEntryArrays, repoint_table_dependencies). VerificationError if a table is missing.
+    """
+    numbers = [entry.dump_id for entry in toc.entries]
+    # Some dependencies name objects without an entry, whose numbers must not be taken either.
+    numbers += [int(number) for entry in toc.entries for number in entry.dependencies]
+    free = itertools.count(max(numbers, default=0) + 1)
+    added = [
+        _data_entry(entry, statements[int(entry.oid or 0)], next(free))
+        for entry in toc.entries
+        if entry.desc == "TABLE" and int(entry.oid or 0) in statements
+    ]
+    if len(added) != len(statements):
+        raise _malformed("lacks a table that was copied")
+    sections = [entry.section for entry in toc.entries]
+    place = sections.index(POST_DATA) if POST_DATA in sections else len(sections)
+    if PRE_DATA in sections[place:]:
+        raise _malformed("has its sections in an order that is not known here")
+    return replace(toc, entries=(*toc.entries[:place], *added, *toc.entries[place:]))
+
+
+def _data_entry(table: Entry, statement: str, number: int) -> Entry:
+    """What pg_dump itself would write (pg_dump.c: dumpTableData), but for the statement."""
+    return replace(
+        table,
+        dump_id=number,
+        had_dumper=1,
+        catalog_oid="0",
+        desc="TABLE DATA",
+        section=DATA,
+        definition=None,
+        drop_statement=None,
+        copy_statement=statement,
+        tablespace=None,
+        table_am=None,
+        relkind=0,
+        dependencies=(str(table.dump_id),),
+        filename=f"{number}.dat",
+    )
 
 
 def owners(toc: Toc) -> set[str]:

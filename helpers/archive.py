@@ -1,0 +1,121 @@
+"""The data path: one directory archive of a snapshot, written by pg_dump and binary copies."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from . import binary, pgdump, toc
+from .binary import Source
+from .copying import Copied, Copier, Reader, Work
+from .errors import ToolError
+from .pgdump import EXCLUDE_BYTES, Order
+from .postgres import Session, Table
+from .progress import Progress
+from .sinks import Sink
+
+_ARCHIVE, _COPIES = ".archive", ".copies"
+
+
+def write(
+    session: Session,
+    order: Order,
+    directory: Path,
+    tables: Sequence[Table],
+    sizes: Mapping[int, int],
+    *,
+    progress: Progress,
+    text: bool,
+) -> dict[int, Copied]:
+    """Write the archive into an empty directory; the tables that were copied in binary, by oid.
+
+    pg_dump writes the schema and the data of every table that is not known to be safe in binary,
+    or of all if `text`. Raises DatabaseError, StorageError, ToolError or OSError.
+    """
+    advance = _tally(progress)
+    sources = {} if text else _taken(session, order, tables, sizes)
+    rest = [table for table in tables if table.oid not in sources]
+    watch = pgdump.watcher(rest, sizes, order.jobs, advance)
+    if not sources:
+        pgdump.dump(session, order, directory, without_data=(), on_line=watch)
+        return {}
+    taken = [table for table in tables if table.oid in sources]
+    copies = directory / _COPIES
+    copies.mkdir()
+    works = [Work(t.oid, sources[t.oid], sizes[t.oid], copies / f"{t.oid}.dat") for t in taken]
+    reader = Reader(order.client, session.target(), order.facts, order.snapshot)
+    copier = Copier(reader, advance, lambda done: pgdump.failure("psql", done, session, directory))
+    with copier.running(works, order.jobs):
+        # the rest of the tables is mostly none or few: it needs no workers of its own
+        alone = replace(order, jobs=order.jobs if rest else 1)
+        archive = directory / _ARCHIVE
+        pgdump.dump(session, alone, archive, without_data=taken, on_line=watch)
+    for work in copier.left:
+        _copy_by_leader(session, order, work, copier)
+    return _join(directory, works, copier.copied, order.facts.encoding)
+
+
+def _taken(
+    session: Session, order: Order, tables: Sequence[Table], sizes: Mapping[int, int]
+) -> dict[int, Source]:
+    """The tables to copy in binary: the largest, as many as pg_dump can be told to leave out."""
+    plain = [table for table in tables if not table.extension]
+    sources = binary.sources(session, order.facts, [table.oid for table in plain])
+    room = EXCLUDE_BYTES
+    taken = {}
+    for table in sorted(plain, key=lambda table: -sizes.get(table.oid, 0)):
+        room -= len(pgdump.pattern(table).encode()) + len("--exclude-table-data=") + 9
+        if table.oid in sources and room > 0:
+            taken[table.oid] = sources[table.oid]
+    return taken
+
+
+def _copy_by_leader(session: Session, order: Order, work: Work, copier: Copier) -> None:
+    """Copy a table on the connection that holds its lock, since nobody else can get one."""
+    with closing(Sink(work.path)) as sink:
+        rows = session.copy_out(work.source.copy_out, order.facts.encoding, sink.write)
+        copier.keep(work, sink, rows)
+
+
+def _join(
+    directory: Path, works: Sequence[Work], copied: Mapping[int, Copied], encoding: str
+) -> dict[int, Copied]:
+    """Make one archive of pg_dump's and the copies; its table of contents is written last."""
+    source = directory / _ARCHIVE
+    contents = toc.parse((source / "toc.dat").read_bytes())
+    if toc.encoding(contents) != encoding:
+        raise ToolError(
+            f"pg_dump wrote its text in {toc.encoding(contents)}, the copies are in {encoding}.",
+            "Set BACKUP_FORMAT=text, and report it with the versions of server and client.",
+        )
+    whole = toc.with_data(contents, {work.oid: work.source.copy_in for work in works})
+    names = {int(e.oid or 0): str(e.filename) for e in toc.table_data(whole)}
+    moved = {}
+    for oid, one in copied.items():
+        # 1.dat stays 1.dat, 1.dat.gz stays .gz, under the number that the archive knows it by
+        place = directory / (names[oid] + one.path.name.removeprefix(f"{oid}.dat"))
+        moved[oid] = Copied(one.path.rename(place), one.facts)
+    (source / "toc.dat").unlink()
+    for path in source.iterdir():
+        path.rename(directory / path.name)
+    source.rmdir()
+    (directory / _COPIES).rmdir()
+    (directory / "toc.dat").write_bytes(toc.build(whole))
+    return moved
+
+
+def _tally(progress: Progress) -> Callable[[int, int], None]:
+    """Add up what several threads have done."""
+    lock = threading.Lock()
+    done = [0, 0]
+
+    def advance(tables: int, size: int) -> None:
+        with lock:
+            done[0] += tables
+            done[1] += size
+            progress.reach(done[0], done[1])
+
+    return advance

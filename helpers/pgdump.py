@@ -1,0 +1,147 @@
+"""Run pg_dump and pg_dumpall, and say in a user's words why they failed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import processes
+from .clients import Client
+from .errors import BackupError, DatabaseError, StorageError, ToolError
+from .postgres import Facts, Session, Table, Target
+
+COMPRESSION = "1"
+"""gzip's cheapest level: docs/performance.md has what the others cost. Only gzip and raw files
+are read by every pg_restore."""
+
+EXCLUDE_BYTES = 1_000_000
+"""Names of excluded tables that fit on a command line, with room for the environment."""
+
+_STARTED = re.compile(r'dumping contents of table "(.*)"$')
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to dump: the snapshot, and how long to wait for a lock in seconds."""
+
+    client: Client
+    facts: Facts
+    snapshot: str
+    jobs: int
+    lock_timeout: int
+
+
+def dump(
+    session: Session,
+    order: Order,
+    directory: Path,
+    *,
+    without_data: Collection[Table],
+    on_line: Callable[[str], None],
+) -> None:
+    """Dump the snapshot as a directory archive, but for the data of some tables.
+
+    Raises DatabaseError, StorageError or ToolError.
+    """
+    target = session.target()
+    done = processes.run(
+        [
+            order.client.tool("pg_dump"),
+            "--format=directory",
+            f"--file={directory}",
+            f"--jobs={order.jobs}",
+            f"--compress={COMPRESSION}",
+            f"--snapshot={order.snapshot}",
+            f"--lock-wait-timeout={order.lock_timeout}s",
+            f"--encoding={order.facts.encoding}",
+            "--no-password",
+            "--no-sync",  # the whole backup is put on the disk at once, before it is published
+            "--verbose",
+            *(f"--exclude-table-data={pattern(table)}" for table in without_data),
+            f"--dbname={target.conninfo}",
+        ],
+        env=target.env,
+        on_error_line=on_line,
+    )
+    if done.returncode:
+        raise failure("pg_dump", done, session, directory.parent)
+
+
+def pattern(table: Table) -> str:
+    """A pattern that matches this table alone: between quotes nothing else has a meaning."""
+    schema, name = (part.replace('"', '""') for part in (table.schema, table.name))
+    return f'"{schema}"."{name}"'
+
+
+def dump_globals(client: Client, target: Target, path: Path) -> tuple[str, ...]:
+    """Roles and tablespaces without passwords; a note where the role may not read them."""
+    done = processes.run(
+        [
+            client.tool("pg_dumpall"),
+            "--globals-only",
+            "--no-role-passwords",
+            "--no-password",
+            f"--file={path}",
+            f"--dbname={target.conninfo}",
+            f"--database={target.database}",
+        ],
+        env=target.env,
+    )
+    if not done.returncode:
+        return ()
+    path.unlink(missing_ok=True)
+    return (f"no {path.name}: {first_error(done.errors)}",)
+
+
+def watcher(
+    tables: Sequence[Table],
+    sizes: Mapping[int, int],
+    jobs: int,
+    advance: Callable[[int, int], None],
+) -> Callable[[str], None]:
+    """Follow pg_dump's messages: it says when it begins a table, and has `jobs` in hand."""
+    by_name = {table.qualified: sizes.get(table.oid, 0) for table in tables}
+    begun: list[int] = []
+
+    def watch(line: str) -> None:
+        match = _STARTED.search(line)
+        if match:
+            begun.append(by_name.get(match[1], 0))
+            if len(begun) > jobs:
+                advance(1, begun[-jobs - 1])
+
+    return watch
+
+
+def first_error(errors: str) -> str:
+    """The first line of a tool's stderr that says what went wrong."""
+    lines = [line for line in errors.splitlines() if line.strip()]
+    wrong = [line for line in lines if "error:" in line.lower() or "fatal" in line.lower()]
+    return next(iter(wrong or lines[-1:]), "it gave no reason")
+
+
+def failure(tool: str, done: processes.Completed, session: Session, directory: Path) -> BackupError:
+    """Why a tool that read the snapshot failed, as the error that a user can act on."""
+    said = first_error(done.errors)
+    if "No space left on device" in done.errors or "Disk quota exceeded" in done.errors:
+        return StorageError(
+            f"The disk of {directory} filled up during the dump.",
+            "Free some space there, run prune with --apply, or name another place with --dest.",
+        )
+    if not session.alive:
+        return DatabaseError(
+            f"The database went away during the dump: {said}", "See the server's log, then retry."
+        )
+    if "permission denied" in done.errors or "row-level security" in done.errors:
+        return DatabaseError(
+            f"The database refuses access: {said}", "Grant the role what it lacks."
+        )
+    if "obtain lock on relation" in done.errors or "lock timeout" in done.errors:
+        return ToolError(
+            f"A table was locked by another session during the dump: {said}",
+            "Run the backup again when the migration is done.",
+        )
+    how = f"was killed by signal {-done.returncode}" if done.returncode < 0 else "failed"
+    return ToolError(f"{tool} {how}: {said}", "Run it again; if it stays, see the server's log.")
