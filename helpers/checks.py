@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ValidationError
+from pydantic import FailFast
 
+from . import streams
 from .errors import VerificationError
 from .manifest import VERIFICATION, Model, Sha256
 
@@ -30,7 +31,7 @@ class Check(Model):
     depth: int
     outcome: Outcome
     time: datetime
-    problems: tuple[str, ...] = ()
+    problems: Annotated[tuple[str, ...], FailFast()] = ()
 
 
 class Accepted(Model):
@@ -45,7 +46,7 @@ class Verification(Model):
 
     schema_version: Literal[1] = 1
     manifest_sha256: Sha256
-    checks: tuple[Check, ...] = ()
+    checks: Annotated[tuple[Check, ...], FailFast()] = ()
     accepted: Accepted | None = None
 
     @property
@@ -78,15 +79,14 @@ def read(directory: Path) -> Verification | None:
     path = directory / VERIFICATION
     if not os.path.lexists(path):
         return None
+    data = streams.read_bounded(path, LIMIT)
     try:
-        if path.is_symlink() or path.stat().st_size > LIMIT:
-            raise _changed(path)
-        data = path.read_bytes()
         record = Verification.model_validate_json(data)
-        if record.to_bytes() != data:
-            raise _changed(path)
-    except (OSError, ValidationError, ValueError) as error:
+        whole = record.to_bytes() == data
+    except ValueError as error:  # pydantic's is one, and so is text that cannot be encoded
         raise _changed(path) from error
+    if not whole:
+        raise _changed(path)
     return record
 
 
@@ -97,6 +97,7 @@ def exclusive(directory: Path) -> Iterator[None]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
@@ -124,6 +125,6 @@ def _digest(body: object) -> str:
 
 def _changed(path: Path) -> VerificationError:
     return VerificationError(
-        f"{path.parent.name}/{path.name} was changed or is damaged.",
+        f"{path.name} was changed or is damaged.",
         "Look for the disk's errors; then remove the file and verify the backup again.",
     )

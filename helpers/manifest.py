@@ -7,8 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
+from . import streams
 from .errors import VerificationError
 
 SCHEMA_VERSION = 1
@@ -17,12 +18,12 @@ SUMS = "SHA256SUMS"
 VERIFICATION = "verification.json"
 RESTORE = "RESTORE.md"
 GLOBALS = "globals.sql"
-LIMIT = 256 << 20
+LIMIT = 128 << 20
 """A manifest larger than this many bytes is refused unread: 100,000 tables need some 60 MB."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class Model(BaseModel):
@@ -93,7 +94,7 @@ class SequencePart(Model):
 
     schema_: str = Field(alias="schema")
     name: str
-    value: int
+    value: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
     is_called: bool
 
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
@@ -128,18 +129,21 @@ class Totals(Model):
 
 
 class Manifest(Model):
-    """Everything a backup says of itself; written once."""
+    """Everything a backup says of itself; written once.
+
+    Of a list that is wrong only the first error is kept: a damaged file may hold millions.
+    """
 
     schema_version: Literal[1] = 1
     backup: BackupPart
     database: DatabasePart
     snapshot: datetime
-    tables: tuple[TablePart, ...]
-    sequences: tuple[SequencePart, ...]
-    extensions: tuple[ExtensionPart, ...]
+    tables: Annotated[tuple[TablePart, ...], FailFast()]
+    sequences: Annotated[tuple[SequencePart, ...], FailFast()]
+    extensions: Annotated[tuple[ExtensionPart, ...], FailFast()]
     large_objects: Count
-    roles: tuple[str, ...]
-    files: tuple[FilePart, ...]
+    roles: Annotated[tuple[str, ...], FailFast()]
+    files: Annotated[tuple[FilePart, ...], FailFast()]
     totals: Totals
     clients: dict[str, str]
     notes: tuple[str, ...] = ()
@@ -158,13 +162,9 @@ class Manifest(Model):
 def read(directory: Path) -> tuple[Manifest, bytes]:
     """The manifest of a backup and its bytes; VerificationError if there is none that holds."""
     path = directory / FILE
+    data = streams.read_bounded(path, LIMIT)
     try:
-        if path.is_symlink() or path.stat().st_size > LIMIT:
-            raise _bad(path, "is a link or larger than any manifest")
-        data = path.read_bytes()
         return Manifest.model_validate_json(data), data
-    except OSError as error:
-        raise _bad(path, f"cannot be read ({error.strerror})") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
@@ -198,6 +198,6 @@ def _rows_by_table(manifest: Manifest) -> dict[str, int]:
 
 def _bad(path: Path, how: str) -> VerificationError:
     return VerificationError(
-        f"{path.parent.name}/{path.name} {how}.",
+        f"{path.name} {how}.",
         "Do not restore from this backup; take another and check the disk.",
     )

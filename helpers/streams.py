@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -112,13 +115,11 @@ def last_bytes(path: Path, length: int) -> bytes:
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
-    """A whole file that must not be larger than `limit` bytes; VerificationError otherwise."""
-    held = b""
-    for block in _Reader(path).blocks():
-        held += block
-        if len(held) > limit:
-            raise _bad(path, "is larger than any such file")
-    return held
+    """A whole plain file; VerificationError, unread, if it has more than `limit` bytes."""
+    with _opened(path) as file:
+        if os.fstat(file.fileno()).st_size > limit:
+            raise _bad(path, "is larger than it may be")
+        return file.read()
 
 
 def _hold_back(data: bytes) -> tuple[bytes, bytes]:
@@ -136,19 +137,33 @@ class _Reader:
         self._size = 0
 
     def blocks(self) -> Iterator[bytes]:
-        try:
-            # no following of links: a store's file that points elsewhere is not that file
-            with os.fdopen(os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW), "rb", 0) as file:
-                _forget_cache(file)
-                while block := file.read(BLOCK):
-                    self._digest.update(block)
-                    self._size += len(block)
-                    yield block
-        except OSError as error:
-            raise _bad(self._path, f"cannot be read ({error.strerror})") from error
+        with _opened(self._path) as file:
+            _forget_cache(file)
+            while block := file.read(BLOCK):
+                self._digest.update(block)
+                self._size += len(block)
+                yield block
 
     def facts(self) -> FileFacts:
         return FileFacts(self._size, self._digest.hexdigest())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """A plain file, opened to be read; VerificationError for anything else, and if reading fails.
+
+    A link is not followed: a file that points elsewhere is not the backup's. Nor is a FIFO waited
+    for, which is what O_NONBLOCK is about.
+    """
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        with os.fdopen(os.open(path, flags), "rb", 0) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise _bad(path, "is not a plain file")
+            yield file
+    except OSError as error:
+        how = "is a link" if error.errno == errno.ELOOP else f"cannot be read ({error.strerror})"
+        raise _bad(path, how) from error
 
 
 def _forget_cache(file: BinaryIO) -> None:

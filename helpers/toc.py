@@ -6,9 +6,10 @@ out, and back to the same bytes. Whatever is malformed raises VerificationError.
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from .errors import VerificationError
@@ -26,7 +27,10 @@ LIMIT = 1 << 30
 PRE_DATA, DATA, POST_DATA = 2, 3, 4
 """Sections of an archive (pg_backup.h, teSection)."""
 
-_SETVAL = re.compile(r"setval\('(?:[^']|'')*', (-?\d+), (true|false)\)")
+_SETVAL = re.compile(r"setval\('(?:[^']|'')*', (-?\d{1,19}), (true|false)\)")
+_CLIENT_ENCODING = re.compile(r"SET client_encoding = '(\w+)'")
+_CODECS = {"SQL_ASCII": "utf-8", "EUC_CN": "gb2312", "UHC": "cp949", "KOI8R": "koi8-r"}
+"""Python's names of PostgreSQL's encodings, where a pattern does not find them."""
 
 
 class UnknownArchiveVersion(VerificationError):  # noqa: N818 - not an error where pg_dump takes over
@@ -118,21 +122,42 @@ def table_data(toc: Toc) -> Iterator[Entry]:
     return (entry for entry in toc.entries if entry.desc == "TABLE DATA")
 
 
+def encoding(toc: Toc) -> str | None:
+    """The encoding that the archive's text is in, as PostgreSQL calls it; None if it is unsaid."""
+    said = next((e.definition for e in toc.entries if e.desc == "ENCODING"), None)
+    match = _CLIENT_ENCODING.search(said or "")
+    return match[1] if match else None
+
+
+def codec(toc: Toc) -> str | None:
+    """Python's name of the encoding that the archive is in; None if Python does not know it."""
+    name = encoding(toc) or "UTF8"
+    try:
+        return codecs.lookup(_CODECS.get(name) or re.sub(r"^WIN(?=\d)", "cp", name)).name
+    except LookupError:
+        return None
+
+
+def decoder(toc: Toc) -> Callable[[str | None], str]:
+    """What makes a name in the archive readable; bytes that are no text are escaped."""
+    name = codec(toc) or "ascii"
+
+    def decode(text: str | None) -> str:
+        return (text or "").encode("utf-8", "surrogateescape").decode(name, "backslashreplace")
+
+    return decode
+
+
 def sequence_values(toc: Toc) -> Iterator[tuple[str, str, int, bool]]:
     """Schema, name, value and is_called of each sequence, as the archive restores it."""
+    decode = decoder(toc)
     for entry in toc.entries:
         if entry.desc == "SEQUENCE SET":
             match = _SETVAL.search(entry.definition or "")
             if not match:
                 raise _malformed(f"sets no value of sequence {entry.tag}")
-            yield entry.namespace or "", entry.tag or "", int(match[1]), match[2] == "true"
-
-
-def encoding(toc: Toc) -> str | None:
-    """The encoding that the archive's text is in."""
-    definitions = [entry.definition or "" for entry in toc.entries if entry.desc == "ENCODING"]
-    match = re.search(r"client_encoding = '([^']*)'", "".join(definitions))
-    return match[1] if match else None
+            schema, name = decode(entry.namespace), decode(entry.tag)
+            yield schema, name, int(match[1]), match[2] == "true"
 
 
 def with_data(toc: Toc, statements: Mapping[int, str]) -> Toc:
@@ -182,7 +207,7 @@ def _data_entry(table: Entry, statement: str, number: int) -> Entry:
 
 def owners(toc: Toc) -> set[str]:
     """The roles that own the archive's objects."""
-    return {entry.owner for entry in toc.entries if entry.owner}
+    return set(map(decoder(toc), {entry.owner for entry in toc.entries if entry.owner}))
 
 
 def _read_header(reader: _Reader) -> Header:

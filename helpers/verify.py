@@ -16,6 +16,7 @@ from .errors import VerificationError
 from .manifest import FilePart, Manifest, TablePart
 from .progress import Progress
 from .streams import DataFacts, FileFacts
+from .toc import Toc
 
 _OURS = {manifest.FILE, manifest.SUMS, manifest.VERIFICATION}
 
@@ -77,7 +78,7 @@ def verify(directory: Path, name: str, jobs: int, progress: Progress) -> Result:
 
 def _check_identity(found: Manifest, name: str) -> Iterable[str]:
     if found.backup.name != name:
-        yield f"the manifest is of {found.backup.name}, not of {name}"
+        yield f"the manifest is of {found.backup.name!r}, not of {name!r}"
     totals = found.totals
     summed = (
         len(found.tables),
@@ -92,16 +93,15 @@ def _check_identity(found: Manifest, name: str) -> Iterable[str]:
 def _check_sums(directory: Path, found: Manifest, digest: str) -> Iterable[str]:
     """SHA256SUMS must say what the manifest says, and what the manifest itself is."""
     expected = found.sums(digest).encode()
-    path = directory / manifest.SUMS
     try:
-        actual = b"" if path.is_symlink() else path.read_bytes()[: len(expected) + 1]
-    except OSError as error:
-        yield f"{manifest.SUMS} cannot be read ({error.strerror})"
-        return
-    if actual != expected:
-        yield f"{manifest.SUMS} and {manifest.FILE} contradict each other"
+        if streams.read_bounded(directory / manifest.SUMS, manifest.LIMIT) != expected:
+            yield f"{manifest.SUMS} and {manifest.FILE} contradict each other"
+    except VerificationError as error:
+        yield error.what
     try:
-        checks.read(directory)
+        record = checks.read(directory)
+        if record and record.manifest_sha256 != digest:
+            yield f"{manifest.FILE} is not the one that was verified before"
     except VerificationError as error:
         yield error.what
 
@@ -111,7 +111,12 @@ def _check_listing(directory: Path, found: Manifest) -> Iterable[str]:
     named = {part.path for part in found.files}
     if len(named) != len(found.files) or named & _OURS:
         yield "the manifest names a file twice, or one that is not the archive's"
-    for entry in os.scandir(directory):
+    try:
+        entries = list(os.scandir(directory))
+    except OSError as error:
+        yield f"the directory cannot be read ({error.strerror})"
+        return
+    for entry in entries:
         if entry.name not in named | _OURS:
             yield f"{entry.name!r} does not belong to the backup"
         elif not entry.is_file(follow_symlinks=False):
@@ -123,19 +128,38 @@ def _check_listing(directory: Path, found: Manifest) -> Iterable[str]:
 
 def _check_toc(directory: Path, found: Manifest) -> Iterable[str]:
     """The table of contents must hold the manifest's tables and sequences, no more, no less."""
+    # What is larger than it was cannot be right, and need not be held in memory to say so.
+    size = next((part.size for part in found.files if part.path == "toc.dat"), 0)
     try:
-        contents = toc.parse(streams.read_bounded(directory / "toc.dat", toc.LIMIT))
+        contents = toc.parse(streams.read_bounded(directory / "toc.dat", min(size, toc.LIMIT)))
         sequences = {tuple(row) for row in toc.sequence_values(contents)}
     except VerificationError as error:
         return [error.what]
     problems = []
-    actual = {(int(e.oid or 0), str(e.filename)) for e in toc.table_data(contents)}
-    expected = {(table.oid, table.file.removesuffix(".gz")) for table in found.tables}
-    if actual != expected:
+    if _tables_differ(contents, found):
         problems.append("toc.dat and the manifest do not name the same tables and files")
     if sequences != {(s.schema_, s.name, s.value, s.is_called) for s in found.sequences}:
         problems.append("toc.dat and the manifest do not give the sequences the same values")
+    blobs = sum(part.path.startswith("blob_") for part in found.files)
+    if blobs != found.large_objects:
+        problems.append(
+            f"the archive holds {blobs:,} large objects instead of {found.large_objects:,}"
+        )
     return problems
+
+
+def _tables_differ(contents: Toc, found: Manifest) -> bool:
+    """Names are only compared where Python can read the archive's encoding."""
+    decode, named = toc.decoder(contents), toc.codec(contents) is not None
+    actual = {
+        (e.oid, e.filename, *((decode(e.namespace), decode(e.tag)) if named else ()))
+        for e in toc.table_data(contents)
+    }
+    expected = {
+        (str(t.oid), t.file.removesuffix(".gz"), *((t.schema_, t.name) if named else ()))
+        for t in found.tables
+    }
+    return actual != expected
 
 
 def _read_files(
@@ -204,7 +228,7 @@ def _judge(
 def record(directory: Path, result: Result) -> Verification | None:
     """Write the result to verification.json; None if the manifest is too damaged to speak of.
 
-    What was accepted or drilled before is kept if it was of the same manifest. Raises OSError.
+    What was accepted or drilled before is kept. Raises OSError.
     """
     if result.manifest_sha256 is None:
         return None
@@ -214,8 +238,7 @@ def record(directory: Path, result: Result) -> Verification | None:
             earlier = checks.read(directory) or fresh
         except VerificationError:
             return None
-        if earlier.manifest_sha256 != result.manifest_sha256:
-            earlier = fresh
+        # A record of another manifest stays one: it is what shows that this one was changed.
         new = earlier.with_checks(*result.checks())
         checks.write(directory, new)
     return new

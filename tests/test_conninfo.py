@@ -90,6 +90,7 @@ def test_what_both_accept_both_read_alike(text: str) -> None:
         ),
         ("postgresql://u:a:b@h/db", {"user": "u", "password": "a:b", "host": "h", "dbname": "db"}),
         ("host=/run/pg dbname='my db'", {"host": "/run/pg", "dbname": "my db"}),
+        ("host=a\u00a0b", {"host": "a\u00a0b"}),
         ("host=h password=a://b dbname=db", {"host": "h", "password": "a://b", "dbname": "db"}),
     ],
 )
@@ -105,6 +106,7 @@ def test_the_ways_to_write_a_connection(url: str, expected: dict[str, str]) -> N
         ("sqlite.db", "neither a URL nor keyword=value"),
         ("host=h dbname='open", "neither a URL nor keyword=value"),
         ("postgresql://u:s/cret@h/db", "write @ as %40"),
+        ("postgresql://u:1/cret@h/db", "write @ as %40"),
         ("postgresql://u:s?cret@h/db", "write @ as %40"),
         ("postgresql://u:s#cret@h/db", "write @ as %40"),
         ("postgresql://u:s@cret@h/db", "write @ as %40"),

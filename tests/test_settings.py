@@ -342,6 +342,11 @@ def test_styles_that_disagree_are_named_without_their_values(
     assert "different" not in problems
 
 
+def test_hosts_and_ports_of_different_styles_must_be_as_many(place: Place) -> None:
+    problems = place.problems("dev", PGDATABASE="d", POSTGRES_HOST="a,b", PGPORT="1,2,3")
+    assert "there must be one port, or as many as hosts" in problems
+
+
 def test_no_database_is_an_error_that_names_the_files_read(place: Place) -> None:
     path = place.write(".env", "DATABASE_URL=postgresql://app:hush@db1")
     assert (
@@ -410,8 +415,15 @@ def test_a_store_is_relative_to_the_root_and_an_argument_outdoes_it(place: Place
     place.write(".env", f"DATABASE_URL={URL}", "BACKUP_DIR=kept/here")
     settings = place.load()
     assert (settings.store, settings.store_is_default) == (place.root / "kept/here", False)
-    settings = load("prod", root=place.root, environ={}, dest=Path("/elsewhere"))
-    assert (settings.store, settings.store_is_default) == (Path("/elsewhere"), False)
+    for environment in ("prod", "dev"):
+        settings = load(
+            environment,
+            root=place.root,
+            environ={"DATABASE_URL": URL},
+            host_dir=place.host_dir,
+            dest=Path("/elsewhere"),
+        )
+        assert (settings.store, settings.store_is_default) == (Path("/elsewhere"), False)
 
 
 def test_required_tables_are_separated_by_commas(place: Place) -> None:
@@ -471,6 +483,9 @@ def test_settings_cannot_be_changed_nor_dumped_with_their_secrets(place: Place) 
     settings = place.load("dev", DATABASE_URL=URL)
     with pytest.raises(ValueError, match="frozen"):
         settings.jobs = 1
+    with pytest.raises(ValueError, match="valid integer") as caught:
+        Keep.model_validate({"daily": "hush"})
+    assert "hush" not in str(caught.value)
     for shown in (repr(settings), str(settings), settings.model_dump_json()):
         assert "hush" not in shown
 
@@ -500,7 +515,12 @@ def test_any_input_gives_settings_or_a_config_error(
             assert place.load(env, **environ).environment
 
 
-PASSWORDS = st.text("aé1:/?#@%&=+'\"\\ ,[]$;\n\x00", min_size=2, max_size=12).map("Zq{}Xj".format)
+# Beside any text: what reads as a port, a parameter or a keyword when it is not encoded.
+PASSWORDS = st.builds(
+    str.format,
+    st.sampled_from(["Zq{}Xj", "1/{}Xj", "1?{}Xj=1", "Zq&Xj=1{}", "Zq Xj=1{}"]),
+    st.text("aé1:/?#@%&=+'\"\\ ,[]$;\n\x00", max_size=12),
+)
 SLOTS = st.sampled_from(
     [
         ("DATABASE_URL", "postgresql://app:{}@h:1/d"),
