@@ -44,8 +44,8 @@ lint: $(VENV)/dev ## Ruff, mypy, yamllint, ansible-lint
 	@$(INVOKE) lint
 test: $(VENV)/dev ## Set up what is missing and run every test: [ARGS="-k name"]
 	@$(INVOKE) test $(if $(ARGS),--args "$(ARGS)")
-bench: $(VENV)/dev ## Measure against pg_dump: [SIZE=500] megabytes, into docs/performance.md
-	@$(INVOKE) bench $(if $(SIZE),--megabytes $(SIZE))
+bench: $(VENV)/dev ## Measure beside pg_dump: [SIZE=500] megabytes [ROUNDS=3] [WRITE=1] into docs/performance.md
+	@$(INVOKE) bench $(if $(SIZE),--megabytes $(SIZE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WRITE),--write)
 requirements: $(VENV)/dev ## Pin the requirements anew
 	@$(INVOKE) requirements
 clean: demo-clean ## Remove what can be made again

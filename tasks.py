@@ -103,6 +103,19 @@ def test(context: Context, args: str = "") -> None:
     _tool(context, f"pytest --numprocesses 2 --cov --cov-report=term {args}".rstrip())
 
 
+@task(
+    help={
+        "megabytes": "Size of each database",
+        "rounds": "Runs of each contender; the report has their medians",
+        "write": "Keep the report in docs/performance.md",
+    }
+)
+def bench(context: Context, megabytes: int = 500, rounds: int = 3, write: bool = False) -> None:
+    """Measure backup and verify beside pg_dump on generated databases."""
+    keep = " --write" if write else ""
+    _tool(context, f"tests.bench --megabytes {megabytes} --rounds {rounds}{keep}")
+
+
 @task
 def requirements(context: Context) -> None:
     """Pin every requirements*.txt anew from its .in file, with hashes."""
@@ -121,4 +134,6 @@ def _tool(context: Context, command: str) -> None:
         context.run(f"{sys.executable} -m {command}", echo=True, pty=sys.stdout.isatty())
 
 
-ns = Collection(*(_routed(verb) for verb in cli.VERBS), demo_, demo_clean, lint, test, requirements)
+ns = Collection(
+    *(_routed(verb) for verb in cli.VERBS), demo_, demo_clean, lint, test, bench, requirements
+)

@@ -78,8 +78,8 @@ KEYS: Final[dict[str, Key]] = {
         field="format",
     ),
     "BACKUP_MAX_SHRINK": Key(
-        "Percent of its rows that the database may lose between two backups before a new one is "
-        "held as suspect, 1 to 100",
+        "Percent of its rows that a table may lose between two backups before the new one is "
+        "marked suspect, 1 to 100",
         "50",
         field="max_shrink",
     ),
