@@ -2,52 +2,118 @@
 
 from __future__ import annotations
 
-import tarfile
+import os
+import re
 from pathlib import Path
 
-from . import clients, manifest, processes, streams
+from . import clients, manifest, processes, streams, tarballs, toc
 from .errors import ConfigError, VerificationError
 
-_TRAILERS = (b"PostgreSQL database dump complete", b"PostgreSQL database cluster dump complete")
-_TRAILER_WITHIN = 4096
-"""Bytes from the end in which the last comment stands: newer ones write \\unrestrict after it."""
+_DUMP = re.compile(
+    rb"^-- PostgreSQL database dump complete\r?\n--\r?\n\r?\n(\\unrestrict \w+\r?\n\r?\n)?\Z", re.M
+)
+_CLUSTER = re.compile(rb"^-- PostgreSQL database cluster dump complete\r?\n--\r?\n\r?\n\Z", re.M)
+"""The last words of pg_dump and of pg_dumpall; between two of a cluster's databases the former
+stand, too."""
+
+_ENDS = 4096
+"""Bytes at either end of a plain dump in which its first and last words are looked for."""
+
 _CUSTOM = b"PGDMP"
 _GZIP = b"\x1f\x8b"
+_COMPRESSED = {
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\4\x22M\x18": "lz4",
+}
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_NOT_FOR_US = re.compile(r"unsupported version|not support compression|newer than|pg_restore lacks")
 
 
 def is_foreign(path: Path) -> bool:
     """Whether `path` is anything but a backup of ours."""
-    return not (path.is_dir() and (path / manifest.FILE).exists())
+    return not (path.is_dir() and os.path.lexists(path / manifest.FILE))
 
 
 def read_through(path: Path, pg_bin: Path | None) -> str:
     """Read an archive (custom, directory, tar) or a plain dump (.sql, .sql.gz) to its end.
 
     The answer says what it is. Raises VerificationError if it is cut off or damaged, ConfigError
-    if no pg_restore is at hand to read it with.
+    if nothing at hand can read it.
     """
     if path.is_dir():
-        if not (path / "toc.dat").exists():
+        if not os.path.lexists(path / "toc.dat"):
             raise _bad(path, "is a directory without toc.dat and without manifest.json")
+        _read_directory(path)
         return _restore_to_nowhere(path, "directory", pg_bin)
-    kind = _kind(path)
-    if kind != "plain":
-        return _restore_to_nowhere(path, kind, pg_bin)
-    end = streams.last_bytes(path, _TRAILER_WITHIN)
-    if not any(trailer in end for trailer in _TRAILERS):
-        raise _bad(path, "lacks the mark that pg_dump writes at the end of a plain dump")
+    head, tail = streams.ends(path, _ENDS, gzipped=False)
+    if head.startswith(_CUSTOM):
+        return _restore_to_nowhere(path, "custom", pg_bin)
+    if tarballs.is_tar(head):
+        # pg_restore does not read a tar archive to its end, and loops on some that are cut off.
+        tarballs.check(path)
+        return _restore_to_nowhere(path, "tar", pg_bin)
+    if head.startswith(_GZIP):
+        head, tail = streams.ends(path, _ENDS, gzipped=True)
+    _check_plain(path, head, tail)
     return "plain dump"
 
 
-def _kind(path: Path) -> str:
+def _check_plain(path: Path, head: bytes, tail: bytes) -> None:
+    packed = next((name for magic, name in _COMPRESSED.items() if head.startswith(magic)), None)
+    if head.startswith(_CUSTOM) or tarballs.is_tar(head):
+        packed = "gzip, with an archive inside"
+    if packed:
+        raise ConfigError(
+            f"{path} is compressed ({packed}).", "Decompress it, then verify what comes out."
+        )
+    cluster = b"-- PostgreSQL database cluster dump" in head
+    end = (_CLUSTER if cluster else _DUMP).search(tail)
+    if not end or (not cluster and b"\n\\restrict " in head and not end[1]):
+        raise _bad(path, "lacks the mark that pg_dump writes at the end of a plain dump")
+
+
+def _read_directory(path: Path) -> None:
+    """What pg_restore passes over: files that are empty, cut off at an end, or not in the archive.
+
+    It takes an empty data file for a table without rows (pg_backup_directory.c). Compression
+    other than gzip is left to it.
+    """
+    tables = _table_files(path)
+    for file in sorted(path.iterdir()):
+        if file.name.removesuffix(".gz") in tables:
+            streams.table_data(file)
+        elif file.name.endswith((".dat", ".gz", ".toc")):
+            streams.read_to_end(file)
+    _check_large_objects(path)
+
+
+def _table_files(path: Path) -> set[str]:
+    """The archive's files that hold rows, compressed or not; none of a version not known here."""
     try:
-        with path.open("rb") as file:
-            head = file.read(len(_CUSTOM))
-        if head == _CUSTOM:
-            return "custom"
-        return "tar" if not head.startswith(_GZIP) and tarfile.is_tarfile(path) else "plain"
-    except OSError as error:
-        raise _bad(path, f"cannot be read ({error.strerror})") from error
+        contents = toc.parse(streams.read_bounded(path / "toc.dat", toc.LIMIT))
+    except toc.UnknownArchiveVersion:
+        return set()
+    for entry in contents.entries:
+        if entry.filename and not _PLAIN_NAME.fullmatch(entry.filename):
+            raise _bad(path, f"names a file that is not in it: {entry.filename!r}")
+    return {e.filename for e in contents.entries if e.filename and e.copy_statement}
+
+
+def _check_large_objects(path: Path) -> None:
+    """The lists of large objects must name every large object's file, and no other."""
+    listed = [
+        line.rpartition(b" ")[2]
+        for file in sorted(path.glob("blobs*.toc"))
+        for line in streams.read_bounded(file, toc.LIMIT).splitlines(keepends=True)
+    ]
+    there = {
+        re.sub(rb"\.(gz|lz4|zst)\Z", b"", os.fsencode(file.name)) + b"\n"
+        for file in path.glob("blob_*")
+    }
+    if set(listed) != there:
+        raise _bad(path, "has not the large objects that it lists")
 
 
 def _restore_to_nowhere(path: Path, kind: str, pg_bin: Path | None) -> str:
@@ -59,8 +125,13 @@ def _restore_to_nowhere(path: Path, kind: str, pg_bin: Path | None) -> str:
         )
     argv = [client.tool("pg_restore"), f"--format={kind}", "--file=/dev/null", str(path)]
     done = processes.run(argv)
+    said = next(iter(done.errors.splitlines()), f"exit code {done.returncode}")
+    if done.returncode and _NOT_FOR_US.search(said):
+        raise ConfigError(
+            f"pg_restore {client.version} cannot read {path}: {said}",
+            "Install newer clients, or such with this compression, or name them in BACKUP_PG_BIN.",
+        )
     if done.returncode:
-        said = next(iter(done.errors.splitlines()), f"exit code {done.returncode}")
         raise _bad(path, f"cannot be read to its end by pg_restore {client.version}: {said}")
     return f"{kind} archive"
 

@@ -106,17 +106,19 @@ def binary_data(path: Path) -> DataFacts:
     return DataFacts(reader.facts(), None, size, digest.hexdigest())
 
 
-def last_bytes(path: Path, length: int) -> bytes:
-    """The end of a plain or gzip file's content, all of it read and decompressed."""
-    tail = b""
-    for piece in _content(_Reader(path), path):
+def ends(path: Path, length: int, *, gzipped: bool) -> tuple[bytes, bytes]:
+    """The first and the last bytes of a file's content, all of it read (and decompressed)."""
+    head = tail = b""
+    reader = _Reader(path)
+    for piece in _inflate(reader, path) if gzipped else reader.blocks():
+        head = head if len(head) >= length else (head + piece)[:length]
         tail = (tail + piece)[-length:]
-    return tail
+    return head, tail
 
 
 def read_bounded(path: Path, limit: int) -> bytes:
     """A whole plain file; VerificationError, unread, if it has more than `limit` bytes."""
-    with _opened(path) as file:
+    with opened(path) as file:
         if os.fstat(file.fileno()).st_size > limit:
             raise _bad(path, "is larger than it may be")
         return file.read()
@@ -134,22 +136,22 @@ class _Reader:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._digest = hashlib.sha256()
-        self._size = 0
+        self.size = 0
 
     def blocks(self) -> Iterator[bytes]:
-        with _opened(self._path) as file:
+        with opened(self._path) as file:
             _forget_cache(file)
             while block := file.read(BLOCK):
                 self._digest.update(block)
-                self._size += len(block)
+                self.size += len(block)
                 yield block
 
     def facts(self) -> FileFacts:
-        return FileFacts(self._size, self._digest.hexdigest())
+        return FileFacts(self.size, self._digest.hexdigest())
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[BinaryIO]:
     """A plain file, opened to be read; VerificationError for anything else, and if reading fails.
 
     A link is not followed: a file that points elsewhere is not the backup's. Nor is a FIFO waited
@@ -174,9 +176,11 @@ def _forget_cache(file: BinaryIO) -> None:
 
 def _content(reader: _Reader, path: Path) -> Iterator[bytes]:
     """The file's content: decompressed if its name says gzip, as pg_restore decides it."""
-    if path.suffix != ".gz":
-        yield from reader.blocks()
-        return
+    return _inflate(reader, path) if path.suffix == ".gz" else reader.blocks()
+
+
+def _inflate(reader: _Reader, path: Path) -> Iterator[bytes]:
+    """The content of one gzip member after the other."""
     inflate = None
     try:
         for block in reader.blocks():
@@ -190,7 +194,7 @@ def _content(reader: _Reader, path: Path) -> Iterator[bytes]:
             yield rest
     except isal_zlib.error as error:  # type: ignore[misc] # its stub calls the class a variable
         raise _bad(path, f"does not decompress ({error})") from error
-    if inflate and not inflate.eof:
+    if not reader.size or (inflate and not inflate.eof):
         raise _bad(path, "is cut off: its compressed data has no end")
 
 
