@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from helpers.keys import KEYS, OWN_PREFIXES
 
 PROJECT = Path(__file__).resolve().parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 TRACKED = subprocess.run(
     ["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True
 ).stdout.split()
@@ -21,7 +23,7 @@ TRACKED = subprocess.run(
 
 def section(title: str, text: str = README) -> str:
     """What stands under a heading, up to the next of the same level."""
-    return text.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    return text.split(f"\n## {title}\n")[1].split("\n## ", maxsplit=1)[0]
 
 
 def test_the_table_of_settings_is_that_of_the_code() -> None:
@@ -53,11 +55,35 @@ def test_every_option_of_a_verb_has_help(verb: str) -> None:
         assert argument.help, f"{verb} --{argument.name}"
 
 
-def test_every_module_stands_in_the_map() -> None:
-    contributing = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for module in sorted((PROJECT / "helpers").glob("*.py")):
-        if not module.name.startswith("__init__"):
-            assert f"`{module.name}`" in contributing, module.name
+def modules() -> dict[str, set[str]]:
+    """Each module of helpers, with those that it imports."""
+    found = {}
+    for module in (PROJECT / "helpers").glob("*.py"):
+        if module.stem != "__init__":
+            tree = ast.parse(module.read_text(encoding="utf-8"))
+            found[module.stem] = {
+                name
+                for node in ast.walk(tree)
+                if isinstance(node, ast.ImportFrom) and node.level == 1
+                for name in ([node.module] if node.module else [alias.name for alias in node.names])
+            }
+    return found
+
+
+def test_the_list_of_modules_says_what_they_say_of_themselves() -> None:
+    listed = dict(re.findall(r"^\| `(\w+)\.py` \| (.*) \|$", CONTRIBUTING, re.MULTILINE))
+    assert set(listed) == set(modules())
+    for name, idea in listed.items():
+        tree = ast.parse((PROJECT / "helpers" / f"{name}.py").read_text(encoding="utf-8"))
+        said = (ast.get_docstring(tree) or "").split("\n\n", maxsplit=1)[0]
+        assert idea == " ".join(said.split())
+
+
+def test_modules_import_only_those_above_them() -> None:
+    listed = re.findall(r"^\| `(\w+)\.py` \|", CONTRIBUTING, re.MULTILINE)
+    for place, name in enumerate(listed):
+        for target in modules()[name] & set(listed):
+            assert target in listed[:place], f"{name} imports {target}, which stands below it"
 
 
 def test_links_between_documents_lead_somewhere() -> None:
@@ -68,25 +94,6 @@ def test_links_between_documents_lead_somewhere() -> None:
                 r"\]\((?!https?:)([^)#]+)\)", place.read_text(encoding="utf-8")
             ):
                 assert (place.parent / target).exists(), f"{name}: {target}"
-
-
-def test_modules_import_one_way_only() -> None:
-    """No module of helpers imports one that imports it, directly or in a roundabout way."""
-    imports: dict[str, set[str]] = {}
-    for module in (PROJECT / "helpers").glob("*.py"):
-        text = module.read_text(encoding="utf-8")
-        lines = re.findall(r"^from \.(\w*) import (.+?)$", text, re.MULTILINE)
-        named = {source for source, _ in lines if source}
-        bare = {word for source, names in lines if not source for word in re.findall(r"\w+", names)}
-        imports[module.stem] = (named | bare) - {"as"}
-
-    def reach(start: str, seen: frozenset[str]) -> None:
-        for target in imports.get(start, set()):
-            assert target not in seen, f"{target} -> ... -> {start} -> {target}"
-            reach(target, seen | {target})
-
-    for module in imports:
-        reach(module, frozenset({module}))
 
 
 def test_requirements_are_pinned_with_hashes_and_name_no_index() -> None:

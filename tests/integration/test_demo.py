@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from ..running import PROJECT
@@ -98,7 +99,8 @@ def test_running_it_again_works_and_the_make_targets_follow_it(shown: str, check
 def test_cleaning_up_stops_the_server_and_leaves_nothing(shown: str, checkout: Path) -> None:
     pid = int((checkout / ".demo/server/data/postmaster.pid").read_text().splitlines()[0])
     assert make(checkout, "demo-clean").returncode == 0
-    assert not Path(f"/proc/{pid}").exists()
+    # whoever adopted it may not have noticed its end yet
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     assert not (checkout / ".demo").exists()
     assert not (checkout / ".env.demo").exists()
 
