@@ -1,4 +1,4 @@
-"""Find pg_dump, pg_dumpall and pg_restore of the right major version."""
+"""Find pg_dump, pg_dumpall, pg_restore and psql of the right major version."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from . import processes
 from .errors import ConfigError
 
 _PLACES = ("usr/lib/postgresql/*/bin", "usr/pgsql-*/bin")
+_TOOLS = ("pg_dump", "pg_dumpall", "pg_restore", "psql")
 _VERSION = re.compile(r"\(PostgreSQL\) ((\d+)(?:\.(\d+))?\S*)")
 
 
@@ -89,7 +90,7 @@ def _named(pg_bin: Path, server_major: int) -> Client:
     if client is None:
         raise ConfigError(
             f"BACKUP_PG_BIN: there is no working pg_dump in {pg_bin}.",
-            "Name the directory that holds pg_dump, pg_dumpall and pg_restore.",
+            f"Name the directory that holds {', '.join(_TOOLS)}.",
         )
     if client.major < server_major:
         raise ConfigError(
@@ -102,7 +103,7 @@ def _named(pg_bin: Path, server_major: int) -> Client:
 
 def _client(bin_dir: Path, *, tls: bool) -> Client | None:
     """The installation in `bin_dir`, None if it is not complete or does not run."""
-    tools = [bin_dir / name for name in ("pg_dump", "pg_dumpall", "pg_restore")]
+    tools = [bin_dir / name for name in _TOOLS]
     if not all(os.access(tool, os.X_OK) for tool in tools):
         return None
     try:

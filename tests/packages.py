@@ -20,6 +20,7 @@ def _program(name: str) -> Callable[[], bool]:
 
 NEEDED: dict[str, Callable[[], bool]] = {
     "postgresql": _any_server,
+    "openssl": _program("openssl"),
     "util-linux": _program("setpriv"),
 }
 """Debian's packages, each with the way to see that it is there."""

@@ -11,7 +11,7 @@ from helpers.errors import ConfigError
 
 
 def _install(
-    place: Path, version: str, *, tools: tuple[str, ...] = ("pg_dumpall", "pg_restore")
+    place: Path, version: str, *, tools: tuple[str, ...] = ("pg_dumpall", "pg_restore", "psql")
 ) -> Path:
     """A made-up installation: programs that only know their version, which is all that counts."""
     place.mkdir(parents=True)
@@ -61,7 +61,7 @@ def test_the_wheel_is_never_chosen_for_a_connection_with_tls(machine: Path) -> N
 
 
 def test_an_installation_without_pg_restore_is_passed_over(machine: Path) -> None:
-    _install(machine / "usr/lib/postgresql/16/bin", "16.4", tools=("pg_dumpall",))
+    _install(machine / "usr/lib/postgresql/16/bin", "16.4", tools=("pg_dumpall", "psql"))
     _debian(machine, "17.2")
     assert clients.find(16, tls=False, pg_bin=None, root=machine).major == 17
 
