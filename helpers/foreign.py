@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from . import clients, manifest, processes, streams, tarballs, toc
+from . import clients, loops, manifest, processes, streams, tarballs, toc
 from .errors import ConfigError, VerificationError
 
 _DUMP = re.compile(
@@ -18,6 +18,10 @@ stand, too."""
 
 _ENDS = 4096
 """Bytes at either end of a plain dump in which its first and last words are looked for."""
+
+_LOOP_SECONDS = 5.0
+"""CPU time after which pg_restore, reading and writing nothing, is looping: it does so on bytes
+behind the end of compressed data (compress_gzip.c: ReadDataFromArchiveGzip)."""
 
 _CUSTOM = b"PGDMP"
 _GZIP = b"\x1f\x8b"
@@ -124,7 +128,11 @@ def _restore_to_nowhere(path: Path, kind: str, pg_bin: Path | None) -> str:
             "No pg_restore is installed here.", "Install the postgresql-client package."
         )
     argv = [client.tool("pg_restore"), f"--format={kind}", "--file=/dev/null", str(path)]
-    done = processes.run(argv)
+    group = processes.Group()
+    with loops.guard(group, _LOOP_SECONDS) as looped:
+        done = processes.run(argv, group=group)
+    if looped.is_set():
+        raise _bad(path, f"sends pg_restore {client.version} into a loop without an end")
     said = next(iter(done.errors.splitlines()), f"exit code {done.returncode}")
     if done.returncode and _NOT_FOR_US.search(said):
         raise ConfigError(

@@ -59,6 +59,12 @@ class Group:
             with self._lock:
                 self._running.discard(process)
 
+    @property
+    def pids(self) -> list[int]:
+        """The processes that are running."""
+        with self._lock:
+            return [process.pid for process in self._running]
+
     def end(self) -> None:
         """End every process, and every one that is still to come."""
         with self._lock:
