@@ -1,4 +1,4 @@
-"""What a person sees: a live display on a terminal, plain lines elsewhere, nothing extra if quiet."""
+"""What a person sees: a live display on a terminal, plain lines elsewhere, and only answers."""
 
 from __future__ import annotations
 
