@@ -119,7 +119,8 @@ def _data_file(directory: Path, entry: Entry) -> Path:
 
 
 def _read_data(paths: Mapping[int, Path], jobs: int, progress: Progress) -> dict[int, DataFacts]:
-    progress.begin("hash", len(paths), sum(path.stat().st_size for path in paths.values()))
+    if paths:
+        progress.begin("hash", len(paths), sum(path.stat().st_size for path in paths.values()))
     facts: dict[int, DataFacts] = {}
     size = 0
     with ThreadPoolExecutor(jobs) as pool:
