@@ -194,9 +194,10 @@ def _existing(settings: Settings) -> Store:
 def _selected(file: str, env: str | None, dest: str | None) -> tuple[Path, Settings | None]:
     """What a selector means; settings are only needed for `latest` and for a name."""
     name = parse_name(file)
-    if file != "latest" and (name is None or Path(file).exists()):
+    if file != "latest" and (name is None or os.path.lexists(file)):
         return listing.select(file, None, env), None
-    settings = load(env or (name.environment if name else None), dest)
+    named = env or os.environ.get("BACKUP_ENV") or (name.environment if name else None)
+    settings = load(named, dest)
     return listing.select(file, _existing(settings), settings.environment), settings
 
 

@@ -77,9 +77,9 @@ def select(selector: str, store: Store | None, environment: str | None) -> Path:
 
     Names and `latest` never cross environments. Raises NotFoundError.
     """
-    path = Path(selector).expanduser()
     if selector == "latest":
         return _latest(store, environment)
+    path = Path(os.path.expanduser(selector))  # noqa: PTH111 - Path's own fails on an unknown user
     name = parse_name(selector)
     if name and store:
         if environment and name.environment != environment:
@@ -89,7 +89,7 @@ def select(selector: str, store: Store | None, environment: str | None) -> Path:
             )
         if store.place(name).is_dir():
             return store.place(name)
-    if not os.path.lexists(path):
+    if not selector or not os.path.exists(path):  # noqa: PTH110 - Path's own fails on long names
         where = f" in {store.path}" if store else ""
         raise NotFoundError(
             f"There is no backup or file {selector!r}{where}.",
@@ -109,10 +109,16 @@ def _latest(store: Store | None, environment: str | None) -> Path:
 def _own_directory(path: Path) -> Path:
     """The backup that a path points into, else the path itself."""
     resolved = path.resolve()
-    for place in (resolved, resolved.parent):
-        if (place / manifest.FILE).exists() or (place.is_dir() and parse_name(place.name)):
-            return place
-    return resolved
+    if resolved.is_dir():
+        if parse_name(resolved.name) or os.path.lexists(resolved / manifest.FILE):
+            return resolved
+        parent = resolved.parent
+    else:
+        # Of the path as it was named: a link in a backup is part of it, wherever it points.
+        parent = path.absolute().parent.resolve()
+    # Many directories hold a manifest.json; a dump that lies beside one is not part of a backup.
+    ours = all(os.path.lexists(parent / file) for file in (manifest.FILE, "toc.dat"))
+    return parent if ours or parse_name(parent.name) else resolved
 
 
 def _damage(
