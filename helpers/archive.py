@@ -45,7 +45,10 @@ def write(
     taken = [table for table in tables if table.oid in sources]
     copies = directory / _COPIES
     copies.mkdir()
-    works = [Work(t.oid, sources[t.oid], sizes[t.oid], copies / f"{t.oid}.dat") for t in taken]
+    works = [
+        Work(t.oid, sources[t.oid], sizes[t.oid], copies / f"{t.oid}.dat", order.compression)
+        for t in taken
+    ]
     reader = Reader(order.client, session.target(), order.facts, order.snapshot)
     copier = Copier(reader, advance, lambda done: pgdump.failure("psql", done, session, directory))
     with copier.running(works, order.jobs):
@@ -75,7 +78,7 @@ def _taken(
 
 def _copy_by_leader(session: Session, order: Order, work: Work, copier: Copier) -> None:
     """Copy a table on the connection that holds its lock, since nobody else can get one."""
-    with closing(Sink(work.path)) as sink:
+    with closing(Sink(work.path, work.compression)) as sink:
         rows = session.copy_out(work.source.copy_out, order.facts.encoding, sink.write)
         copier.keep(work, sink, rows)
 

@@ -46,12 +46,13 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class Work:
-    """A table to copy: how SQL names it, its bytes on the server, its file unless compressed."""
+    """A table to copy: its bytes on the server, and the file for it, .gz added if compressed."""
 
     oid: int
     source: Source
     size: int
     path: Path
+    compression: str
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Copier:
         def script(pipe: str) -> str:
             return self._reader.script([f"{work.source.copy_out} \\g '{pipe}'"])
 
-        with closing(Sink(work.path)) as sink:
+        with closing(Sink(work.path, work.compression)) as sink:
             done = self._psql(script, self._counted(sink), work.path.parent)
             if self._is_whole([work], done):
                 self.keep(work, sink, int(_COUNT.findall(done.output)[0]))
@@ -157,7 +158,7 @@ class Copier:
         whole = self._is_whole(works, done)
         for work, rows in zip(works, _COUNT.findall(done.output), strict=whole):
             copy = place / f"{work.oid}.copy"
-            with closing(Sink(work.path)) as sink, copy.open("rb") as data:
+            with closing(Sink(work.path, work.compression)) as sink, copy.open("rb") as data:
                 take = self._counted(sink)
                 while block := data.read(BLOCK):
                     take(block)

@@ -49,7 +49,14 @@ def dump(
         data = [table for table in tables if not table.parent]
         sizes = session.sizes(data)
         progress.begin("dump", len(data), sum(sizes.values()))
-        order = Order(client, facts, snapshot, settings.jobs, settings.lock_timeout)
+        order = Order(
+            client,
+            facts,
+            snapshot,
+            settings.jobs,
+            settings.lock_timeout,
+            settings.compression,
+        )
         text = settings.format == "text"
         copied = archive.write(session, order, directory, data, sizes, progress=progress, text=text)
         return Dumped(

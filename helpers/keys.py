@@ -77,6 +77,11 @@ KEYS: Final[dict[str, Key]] = {
         "binary",
         field="format",
     ),
+    "BACKUP_COMPRESSION": Key(
+        "auto compresses tables that shrink and leaves embeddings as they are; gzip, none",
+        "auto",
+        field="compression",
+    ),
     "BACKUP_MAX_SHRINK": Key(
         "Percent of its rows that a table may lose between two backups before the new one is "
         "marked suspect, 1 to 100",

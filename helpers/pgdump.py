@@ -12,7 +12,7 @@ from .clients import Client
 from .errors import BackupError, DatabaseError, StorageError, ToolError
 from .postgres import Facts, Session, Table, Target
 
-COMPRESSION = "1"
+LEVEL = 1
 """gzip's cheapest level: docs/performance.md has what the others cost. Only gzip and raw files
 are read by every pg_restore."""
 
@@ -24,13 +24,14 @@ _STARTED = re.compile(r'dumping contents of table "(.*)"$')
 
 @dataclass(frozen=True)
 class Order:
-    """What to dump: the snapshot, and how long to wait for a lock in seconds."""
+    """What to dump and how: `lock_timeout` in seconds, `compression` auto, gzip or none."""
 
     client: Client
     facts: Facts
     snapshot: str
     jobs: int
     lock_timeout: int
+    compression: str
 
 
 def dump(
@@ -52,7 +53,7 @@ def dump(
             "--format=directory",
             f"--file={directory}",
             f"--jobs={order.jobs}",
-            f"--compress={COMPRESSION}",
+            f"--compress={0 if order.compression == 'none' else LEVEL}",
             f"--snapshot={order.snapshot}",
             f"--lock-wait-timeout={order.lock_timeout}s",
             f"--encoding={order.facts.encoding}",

@@ -66,6 +66,7 @@ class Settings(BaseModel):
     lock_timeout: int = Field(default=60, ge=1, le=86400)
     pg_bin: Path | None = None
     format: Literal["binary", "text"] = "binary"
+    compression: Literal["auto", "gzip", "none"] = "auto"
     max_shrink: int = Field(default=50, ge=1, le=100)
     keep: Keep = Keep()
     warnings: tuple[str, ...] = ()

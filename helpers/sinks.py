@@ -13,17 +13,22 @@ from .errors import ToolError
 from .streams import BLOCK, SIGNATURE, TRAILER, DataFacts, FileFacts
 
 WORTHWHILE = 0.8
-"""A table is compressed if its first megabyte shrinks below this: text does, embeddings do not."""
+"""By default a table is compressed if its first megabyte shrinks to less than this share: text
+does, embeddings do not."""
 
 _LEVEL = 1
 _GZIP = 31  # zlib's window bits for a gzip header
 
 
 class Sink:
-    """A data file being written; `path` is its name if it stays raw, .gz is added if not."""
+    """A data file being written; `path` is its name if it stays raw, .gz is added if not.
 
-    def __init__(self, path: Path) -> None:
+    `compression` is auto, gzip or none.
+    """
+
+    def __init__(self, path: Path, compression: str) -> None:
         self.path = path
+        self._compression = compression
         self._held: list[bytes] = []
         self._held_size = 0
         self._file: BinaryIO | None = None
@@ -84,16 +89,22 @@ class Sink:
         self._emit(self._deflate.compress(block) if self._deflate else block)
 
     def _open(self, first: bytes) -> None:
-        """The first block decides whether the file is compressed."""
+        """Begin the file, once its first block is there to decide how."""
         if not first.startswith(SIGNATURE):
             raise ToolError(
                 f"The copy of {self.path.name} is not a binary COPY stream.",
                 "Set BACKUP_FORMAT=text, and report it with the versions of server and client.",
             )
-        if len(isal_zlib.compress(first, _LEVEL)) < WORTHWHILE * len(first):
+        if self._is_worthwhile(first):
             self._deflate = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
             self.path = self.path.with_name(f"{self.path.name}.gz")
         self._file = self.path.open("xb", buffering=0)
+
+    def _is_worthwhile(self, first: bytes) -> bool:
+        """Whether to compress: what was asked for, else what the first block shows."""
+        if self._compression == "auto":
+            return len(isal_zlib.compress(first, _LEVEL)) < WORTHWHILE * len(first)
+        return self._compression == "gzip"
 
     def _emit(self, data: bytes) -> None:
         """Write all of it: a raw file may take less than it is given."""
