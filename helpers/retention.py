@@ -47,7 +47,8 @@ def plan(candidates: Iterable[Candidate], keep: Keep) -> tuple[Decision, ...]:
     ordered = sorted(candidates, key=lambda c: (c.time, c.name), reverse=True)
     trusted = [candidate for candidate in ordered if candidate.trusted]
     reasons = _reasons(trusted, keep)
-    newest = next((candidate for candidate in ordered if candidate.verified), None)
+    # A suspect one that has rotted since is no reason to go on deleting what came before it.
+    newest = next((c for c in ordered if c.verified or c.suspect), None)
     held = newest is not None and newest.suspect
     return tuple(_decide(candidate, reasons.get(candidate, []), held) for candidate in ordered)
 

@@ -156,6 +156,15 @@ def test_everything_older_stays_while_the_newest_verified_backup_is_suspect() ->
     }
 
 
+def test_a_suspect_backup_that_has_rotted_still_holds_what_is_older() -> None:
+    found = [
+        backup("2026-11-22", verified=False, suspect=True),
+        backup("2026-11-21"),
+        backup("2026-11-20"),
+    ]
+    assert kept(plan(found, only(last=1))) == ["2026-11-22", "2026-11-21", "2026-11-20"]
+
+
 def test_a_trusted_backup_newer_than_every_suspect_lets_the_rules_apply_again() -> None:
     found = [backup("2026-11-23"), backup("2026-11-22", suspect=True), backup("2026-11-21")]
     assert kept(plan(found, only(last=1))) == ["2026-11-23", "2026-11-22"]
@@ -252,9 +261,9 @@ def test_a_newer_backup_that_is_not_suspect_brings_none_back(
 def test_unverified_backups_change_nothing_for_the_others(
     found: list[Candidate], keep: Keep
 ) -> None:
-    verified = [candidate for candidate in found if candidate.verified]
-    names = {candidate.name for candidate in verified}
-    assert plan(verified, keep) == tuple(d for d in plan(found, keep) if d.name in names)
+    others = [candidate for candidate in found if candidate.verified or candidate.suspect]
+    names = {candidate.name for candidate in others}
+    assert plan(others, keep) == tuple(d for d in plan(found, keep) if d.name in names)
 
 
 @given(stores(), keeps())
