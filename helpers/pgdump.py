@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import processes
 from .clients import Client
-from .errors import BackupError, DatabaseError, StorageError, ToolError
+from .errors import BackupError, DatabaseError, ReplayConflictError, StorageError, ToolError
 from .postgres import Facts, Session, Table, Target
 
 LEVEL = 1
@@ -130,6 +130,11 @@ def failure(tool: str, done: processes.Completed, session: Session, directory: P
         return StorageError(
             f"The disk of {directory} filled up during the dump.",
             "Free some space there, run prune with --apply, or name another place with --dest.",
+        )
+    if "conflict with recovery" in done.errors:
+        return ReplayConflictError(
+            f"The standby server cancelled the dump in favour of replay: {said}",
+            "Set hot_standby_feedback on it, or raise its max_standby_streaming_delay.",
         )
     if not session.alive:
         return DatabaseError(

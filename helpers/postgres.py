@@ -11,7 +11,7 @@ import psycopg
 from psycopg import conninfo, sql
 
 from . import queries
-from .errors import BackupError, DatabaseError, ToolError
+from .errors import BackupError, DatabaseError, ReplayConflictError, ToolError
 
 LIMITS = {
     "connect_timeout": "10",
@@ -284,6 +284,11 @@ def translate(error: psycopg.Error) -> DatabaseError | ToolError:
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return DatabaseError(
             f"The database refuses access: {said}.", "Grant the role pg_read_all_data (14+)."
+        )
+    if "conflict with recovery" in said:
+        return ReplayConflictError(
+            f"The standby server cancelled a query in favour of replay: {said}",
+            "Set hot_standby_feedback on it, or raise its max_standby_streaming_delay.",
         )
     if isinstance(error, psycopg.errors.OutOfMemory):
         return DatabaseError(
