@@ -170,8 +170,12 @@ def test_a_file_is_read_whole_up_to_its_bound_and_refused_beyond(tmp_path: Path)
     assert "larger than it may be" in refusal(lambda p: streams.read_bounded(p, 3), path)
 
 
-@pytest.mark.parametrize("read", ["table_data", "read_to_end", "binary_data"])
-def test_a_gigabyte_of_zeros_in_a_megabyte_stays_flat_in_memory(tmp_path: Path, read: str) -> None:
+@pytest.mark.parametrize(
+    ("read", "megabytes"), [("table_data", 1024), ("read_to_end", 128), ("binary_data", 128)]
+)
+def test_a_gigabyte_of_zeros_in_a_megabyte_stays_flat_in_memory(
+    tmp_path: Path, read: str, megabytes: int
+) -> None:
     path = tmp_path / "1.dat.gz"
     squeeze = zlib.compressobj(1, zlib.DEFLATED, 31)
     with path.open("wb") as file:
