@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from helpers import checks, describe
+from helpers import describe
 from helpers.checks import Check, Outcome, Verification
 from helpers.manifest import (
+    VERIFICATION,
     BackupPart,
     DatabasePart,
     FilePart,
@@ -95,5 +96,6 @@ def backup(store: Path, name: Name, outcome: Outcome | None = "passed") -> Path:
     if outcome:
         digest = hashlib.sha256((place / "manifest.json").read_bytes()).hexdigest()
         found = tuple(Check(depth=depth, outcome=outcome, time=TIME) for depth in (1, 2))
-        checks.write(place, Verification(manifest_sha256=digest, checks=found))
+        record = Verification(manifest_sha256=digest, checks=found)
+        (place / VERIFICATION).write_bytes(record.to_bytes())
     return place
