@@ -32,7 +32,8 @@ _COMPRESSED = {
     b"\4\x22M\x18": "lz4",
 }
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_NOT_FOR_US = re.compile(r"unsupported version|not support compression|newer than|pg_restore lacks")
+_NOT_FOR_US = re.compile(r"unsupported version \(1\.\d+\)|not support compression")
+"""What pg_restore says of archives of newer clients, or of clients built with more compression."""
 
 
 def is_foreign(path: Path) -> bool:
