@@ -134,7 +134,8 @@ def _restore_to_nowhere(path: Path, kind: str, pg_bin: Path | None) -> str:
         done = processes.run(argv, group=group)
     if looped.is_set():
         raise _bad(path, f"sends pg_restore {client.version} into a loop without an end")
-    said = next(iter(done.errors.splitlines()), f"exit code {done.returncode}")
+    lines = done.errors.splitlines()
+    said = next(iter([line for line in lines if "error:" in line] or lines), "it gave no reason")
     if done.returncode and _NOT_FOR_US.search(said):
         raise ConfigError(
             f"pg_restore {client.version} cannot read {path}: {said}",

@@ -457,7 +457,7 @@ def test_a_name_in_the_manifest_that_points_elsewhere_is_not_followed(
 def test_names_with_escapes_are_not_printed_raw(place: Path) -> None:
     def edit(document: dict[str, Any]) -> None:
         document["backup"]["name"] = "\x1b[2J\nverified, every file and every row."
-        table(document, "types").update(name="\x1b[31m\x07\u202e", rows=1)
+        table(document, "types").update(name="\x1b[31m\x07\u202e\nverified", rows=1)
 
     forge(place, edit)
     (place / "\x1b[2Jextra").touch()
