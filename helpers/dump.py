@@ -57,8 +57,10 @@ def dump(
             settings.lock_timeout,
             settings.compression,
         )
-        text = settings.format == "text"
-        copied = archive.write(session, order, directory, data, sizes, progress=progress, text=text)
+        binary_from = settings.binary_from if settings.format == "binary" else None
+        copied = archive.write(
+            session, order, directory, data, sizes, progress=progress, binary_from=binary_from
+        )
         return Dumped(
             facts,
             taken,
