@@ -72,6 +72,22 @@ def newest_trusted(store: Store, name: Name) -> Backup | None:
     return None
 
 
+def reference(store: Store, name: Name) -> Backup | None:
+    """The backup whose manifest says what there was before: the newest that is not suspect.
+
+    Its data may have rotted since, which is no reason to compare with less or with nothing. If
+    only suspect ones are left, the newest of these.
+    """
+    suspect = None
+    for other in store.names(name.environment):
+        if other.series == name.series and other != name:
+            backup = load(store.place(other), other)
+            if backup.manifest and not backup.suspect:
+                return backup
+            suspect = suspect or (backup if backup.manifest else None)
+    return suspect
+
+
 def select(selector: str, store: Store | None, environment: str | None) -> Path:
     """The directory or file that a person means: `latest`, a backup's name, or a path.
 
