@@ -9,9 +9,10 @@ from typing import Any
 
 import psycopg
 from psycopg import conninfo, sql
+from psycopg.pq import TransactionStatus
 
 from . import queries
-from .errors import BackupError, DatabaseError, ReplayConflictError, ToolError
+from .errors import BackupError, DatabaseError, Interruption, ReplayConflictError, ToolError
 
 LIMITS = {
     "connect_timeout": "10",
@@ -28,6 +29,7 @@ SET search_path = ''; SET statement_timeout = 0; SET idle_in_transaction_session
 SET row_security = off; SET client_encoding = 'UTF8'; SET max_parallel_workers_per_gather = 0;
 """
 _SNAPSHOT_ATTEMPTS = 10
+_CANCEL_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -218,9 +220,16 @@ class Session:
             )
         try:
             yield taken
-        finally:
-            with suppress(BackupError):
-                self.execute("ROLLBACK")
+        except Interruption:
+            raise  # nobody shall wait for the answer: the connection ends
+        except BaseException:
+            self._roll_back()
+            raise
+        self._roll_back()
+
+    def _roll_back(self) -> None:
+        with suppress(BackupError):
+            self.execute("ROLLBACK")
 
     def _try_snapshot(self, lock_timeout: int) -> tuple[str, list[Table]] | None:
         wanted = self.tables()
@@ -271,7 +280,24 @@ def connect(parameters: Mapping[str, str]) -> Iterator[Session]:
         session.execute(_SESSION)
         if connection.info.server_version >= 170000:
             session.execute("SET transaction_timeout = 0")
-        yield session
+        with _cancelling(connection):
+            yield session
+
+
+@contextmanager
+def _cancelling(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Where we are interrupted, end our query on the server too, and wait for no other answer.
+
+    A server that waits for a lock, or computes, does not notice that its client is gone.
+    """
+    try:
+        yield
+    except Interruption:
+        if connection.info.transaction_status is TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=_CANCEL_SECONDS)
+        connection.close()
+        raise
 
 
 def parameters(url: str) -> dict[str, str]:
