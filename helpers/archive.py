@@ -10,10 +10,11 @@ from pathlib import Path
 
 from . import binary, pgdump, toc
 from .binary import Source
+from .catalog import Table
 from .copying import Copied, Copier, Reader, Work
 from .errors import ToolError
 from .pgdump import EXCLUDE_BYTES, Order
-from .postgres import Session, Table
+from .postgres import Session
 from .progress import Progress
 from .sinks import Sink
 

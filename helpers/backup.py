@@ -59,7 +59,7 @@ def check(settings: Settings) -> Client:
     with postgres.connect(settings.connection.parameters) as session:
         now = datetime.now(UTC)
         name = Name(session.facts().database, settings.environment, now)
-        return _preflight(session, settings, store, listing.newest_trusted(store, name))
+        return _preflight(session, settings, store, listing.reference(store, name))
 
 
 def _open_store(settings: Settings) -> Store:
@@ -98,7 +98,7 @@ def _take(
     session: Session, settings: Settings, store: Store, name: Name, progress: Progress
 ) -> Outcome:
     started = datetime.now(UTC)
-    earlier = listing.newest_trusted(store, name)
+    earlier = listing.reference(store, name)
     client = _preflight(session, settings, store, earlier)
     with store.partial(name) as partial:
         try:
@@ -112,7 +112,7 @@ def _take(
                 jobs=settings.jobs,
                 progress=progress,
             )
-            lost = _losses(listing.reference(store, name), found, settings.max_shrink)
+            lost = _losses(earlier, found, settings.max_shrink)
             found = found.model_copy(update={"suspect": lost})
             describe.write(partial, found)
             _prove(partial, name, settings.jobs, progress)

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from .postgres import Facts, Session
+from .catalog import Facts
+from .postgres import Session
 
 OLDEST_MAJOR = 14
 """13 refuses arrays and composites of types whose oid differs from the source's."""

@@ -16,9 +16,9 @@ from pathlib import Path
 
 from . import processes
 from .binary import Source
+from .catalog import Facts, Target
 from .clients import Client
 from .errors import BackupError
-from .postgres import Facts, Target
 from .processes import Completed, Group
 from .sinks import Sink
 from .streams import DataFacts
@@ -27,6 +27,7 @@ WORKER_LOCK_SECONDS = 5
 """How long a worker waits for a table that the leader has locked already: if it must wait,
 somebody has asked for an exclusive lock since, and only the leader itself can still read it."""
 
+_LOCK_NOT_AVAILABLE = "55P03"
 _COUNT = re.compile(r"^COPY (\d+)$", re.MULTILINE)
 _SETTINGS = (
     "search_path = ''",
@@ -74,6 +75,7 @@ class Reader:
             "--no-psqlrc",
             "--no-password",
             "--set=ON_ERROR_STOP=1",
+            "--set=VERBOSITY=verbose",  # with SQLSTATE, in whatever language the server speaks
             f"--dbname={self.target.conninfo}",
         ]
 
@@ -150,7 +152,7 @@ class Copier:
             counted = _COUNT.findall(done.output)
             if not done.returncode and len(counted) == 1:
                 self.keep(work, sink, int(counted[0]))
-            elif "lock timeout" in done.errors:
+            elif _LOCK_NOT_AVAILABLE in done.errors:
                 sink.discard()
                 with self._lock:
                     self.left.append(work)

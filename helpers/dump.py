@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from . import archive, pgdump
+from .catalog import Column, Facts, Table
 from .clients import Client
 from .copying import Copied
 from .manifest import GLOBALS
 from .pgdump import Order
-from .postgres import Column, Facts, Session, Table
+from .postgres import Session
 from .progress import Progress
 from .settings import Settings
 

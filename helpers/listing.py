@@ -62,16 +62,6 @@ def load(path: Path, name: Name) -> Backup:
     return Backup(name, path, found, record, _damage(path, name, found, data, record))
 
 
-def newest_trusted(store: Store, name: Name) -> Backup | None:
-    """The newest verified backup of the same series that is not suspect."""
-    for other in store.names(name.environment):
-        if other.series == name.series and other != name:
-            backup = load(store.place(other), other)
-            if backup.trusted:
-                return backup
-    return None
-
-
 def reference(store: Store, name: Name) -> Backup | None:
     """The backup whose manifest says what there was before: the newest that is not suspect.
 

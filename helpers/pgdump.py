@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import processes
+from .catalog import Facts, Table, Target
 from .clients import Client
 from .errors import BackupError, DatabaseError, ReplayConflictError, StorageError, ToolError
-from .postgres import Facts, Session, Table, Target
+from .postgres import Session
 
 LEVEL = 1
 """gzip's cheapest level: docs/performance.md has what the others cost. Only gzip and raw files

@@ -36,7 +36,31 @@ def restore_md(name: Name, dumped: Dumped, client: Client, *, has_globals: bool)
             roles=dumped.roles,
             extensions=[f"{extension} {version}" for extension, version, _ in dumped.extensions],
             target=shlex.quote(dumped.facts.database),
+            connect=shlex.quote(_conninfo(dumped.facts.database)),
+            # a server's default locale has an encoding of its own, which is UTF-8 nearly always
+            locale="" if dumped.facts.encoding == "UTF8" else _locale(dumped.facts.collation),
+            connection=shlex.quote(_connection(dumped.facts.database)),
             has_globals=has_globals,
             binary=len(dumped.copied),
         )
     )
+
+
+def _connection(database: str) -> str:
+    """The database as --dbname takes it: a name that looks like a conninfo or URL is spelt out."""
+    if "=" not in database and "://" not in database:
+        return database
+    escaped = database.replace("\\", "\\\\").replace("'", "\\'")
+    return f"dbname='{escaped}'"
+
+
+def _conninfo(database: str) -> str:
+    """The database's name as --dbname takes it, which reads some names as a connection string."""
+    if "=" in database or database.startswith(("postgresql://", "postgres://")):
+        quoted = database.replace("\\", "\\\\").replace("'", "\\'")
+        return f"dbname='{quoted}'"
+    return database
+
+
+def _locale(collation: str) -> str:
+    return f" --locale={shlex.quote(collation)}"
