@@ -30,7 +30,6 @@ __all__ = (
     "codec",
     "decoder",
     "encoding",
-    "large_object_files",
     "owners",
     "parse",
     "sequence_values",
@@ -159,11 +158,3 @@ def _data_entry(table: Entry, statement: str, number: int) -> Entry:
 def owners(toc: Toc) -> set[str]:
     """The roles that own the archive's objects."""
     return set(map(decoder(toc), {entry.owner for entry in toc.entries if entry.owner}))
-
-
-def large_object_files(toc: Toc) -> tuple[str, ...]:
-    """The files that list the large objects: blobs.toc, or from 17 on several blobs_N.toc.
-
-    Each line of theirs names one large object and the file of its data (pg_backup_directory.c).
-    """
-    return tuple(e.filename for e in toc.entries if e.desc == "BLOBS" and e.filename)

@@ -125,7 +125,6 @@ def read_all(contents: Toc) -> None:
     """Everything that is ever asked of a table of contents."""
     toc.encoding(contents)
     toc.owners(contents)
-    toc.large_object_files(contents)
     list(toc.table_data(contents))
     list(toc.sequence_values(contents))
     oids = {int(e.oid or 0) for e in contents.entries if e.desc == "TABLE"}
@@ -225,18 +224,6 @@ def test_owners_are_the_roles_that_a_restore_needs(archive: Archive, any_server:
     ((superuser,),) = any_server.maintenance.query("SELECT current_user::text")
     builtin = {"pg_database_owner"}  # owns schema public, whether or not the archive says so
     assert toc.owners(archive.toc) - builtin == {ROLE, superuser}
-
-
-def test_large_objects_are_listed_in_the_files_named(archive: Archive) -> None:
-    files = toc.large_object_files(archive.toc)
-    lines = [line for file in files for line in (archive.path / file).read_text().splitlines()]
-    assert len(lines) == 2
-    for line in lines:
-        assert (archive.path / f"{line.split()[1]}.gz").is_file()
-
-
-def test_an_archive_without_large_objects_names_no_such_file(small: bytes) -> None:
-    assert toc.large_object_files(toc.parse(small)) == ()
 
 
 def test_names_that_are_not_utf8_survive_and_are_readable(
