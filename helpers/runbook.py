@@ -36,7 +36,6 @@ def restore_md(name: Name, dumped: Dumped, client: Client, *, has_globals: bool)
             roles=dumped.roles,
             extensions=[f"{extension} {version}" for extension, version, _ in dumped.extensions],
             target=shlex.quote(dumped.facts.database),
-            connect=shlex.quote(_conninfo(dumped.facts.database)),
             # a server's default locale has an encoding of its own, which is UTF-8 nearly always
             locale="" if dumped.facts.encoding == "UTF8" else _locale(dumped.facts.collation),
             connection=shlex.quote(_connection(dumped.facts.database)),
@@ -52,14 +51,6 @@ def _connection(database: str) -> str:
         return database
     escaped = database.replace("\\", "\\\\").replace("'", "\\'")
     return f"dbname='{escaped}'"
-
-
-def _conninfo(database: str) -> str:
-    """The database's name as --dbname takes it, which reads some names as a connection string."""
-    if "=" in database or database.startswith(("postgresql://", "postgres://")):
-        quoted = database.replace("\\", "\\\\").replace("'", "\\'")
-        return f"dbname='{quoted}'"
-    return database
 
 
 def _locale(collation: str) -> str:
