@@ -181,7 +181,7 @@ def test_a_gzip_file_is_known_without_its_ending(copies: Path) -> None:
     [
         ("empty", b""),
         ("empty.sql", b""),
-        ("empty.sql.gz", gzip.compress(b"")),
+        ("empty.sql.gz", gzip.compress(b"", mtime=0)),
         ("text.txt", b"PostgreSQL database dump complete\n"),
         ("page.html", b"<html>404: no such backup</html>\n"),
         ("zeros", bytes(100_000)),
