@@ -161,14 +161,13 @@ class Host:
 
     def _launch(self) -> None:
         ends = (self.cable.host, self.cable.machine) if self.cable else ("", "")
-        unshare = ["unshare", "--mount", *(["--net"] if self.cable else [])]
-        launch = ["bash", LAUNCH, str(self.number), self.root.path, self._disk, *ends]
+        words = ["setpriv", "--pdeathsig", "TERM", "unshare", "--mount"]
+        words += ["--net"] if self.cable else []
+        words += ["--propagation", "private", "bash", str(LAUNCH), str(self.number)]
+        words += [str(self.root.path), self._disk, *ends, *self._nspawn()]
         with (self.state / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [
-                    *("setpriv", "--pdeathsig", "TERM", *unshare, "--propagation", "private"),
-                    *(*launch, *self._nspawn()),
-                ],
+                words,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -38,6 +38,7 @@ class Cable:
         run("ip", "link", "add", self.device, "type", "veth", *peer)
         run("ip", "address", "add", f"{self.machine}/30", "dev", self.device)
         run("ip", "link", "set", self.device, "up")
+        run("ip", "route", "add", *self._nowhere)
         _FORWARD.write_text("1")
         for rule in self._rules():
             run("iptables", "--wait", rule[0], rule[1], "--append", *rule[2:])
@@ -52,8 +53,14 @@ class Cable:
     def remove(self) -> None:
         """Remove the cable and its rules; what is not there is no error."""
         works("ip", "link", "delete", self.device)
+        works("ip", "route", "delete", *self._nowhere)
         for rule in self._rules():
             works("iptables", "--wait", rule[0], rule[1], "--delete", *rule[2:])
+
+    @property
+    def _nowhere(self) -> list[str]:
+        """Where packets go without a cable: not out into the world by the default route."""
+        return ["unreachable", f"10.98.76.{self.number * 4}/30", "metric", "4000"]
 
     def _rules(self) -> list[list[str]]:
         net = f"{self.host}/32"

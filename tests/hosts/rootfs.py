@@ -25,6 +25,9 @@ PACKAGES = (
 )
 """What a small server of a provider has, and libfaketime; the rest is for the roles to install."""
 
+RECIPE = 1
+"""Counted up when the steps of `build` change, so that no cache keeps what the old ones made."""
+
 _SOURCES = ("debian.sources", "ubuntu.sources")
 _BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
@@ -57,7 +60,7 @@ def build() -> Rootfs:
     """The root file system, built in half a minute if this machine has none yet."""
     suite = platform.freedesktop_os_release()["VERSION_CODENAME"]
     bundle = _BUNDLE.read_text() if _BUNDLE.exists() else ""
-    made_of = "|".join((suite, *PACKAGES, *_OPTIONS, bundle, Path(__file__).read_text()))
+    made_of = "|".join((suite, *PACKAGES, *_OPTIONS, bundle, str(RECIPE)))
     name = f"{suite}-{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
     CACHE.mkdir(mode=0o700, parents=True, exist_ok=True)
     root = Rootfs(CACHE / name)
@@ -72,11 +75,9 @@ def _build(root: Rootfs, suite: str, bundle: str) -> None:
     unfinished = Rootfs(root.path.with_name(f"new-{root.path.name}"))
     shutil.rmtree(unfinished.path, ignore_errors=True)
     places = [Path("/etc/apt/sources.list.d") / name for name in _SOURCES]
-    run(
-        *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", "--format=directory"),
-        *(f"--include={','.join(PACKAGES)}", *_OPTIONS, suite, unfinished.path),
-        *(place for place in places if place.exists()),
-    )
+    words = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", "--format=directory"]
+    words += [f"--include={','.join(PACKAGES)}", *_OPTIONS, suite, str(unfinished.path)]
+    run(*words, *(place for place in places if place.exists()))
     _trust(unfinished.path, bundle)
     _open_with(root.key, unfinished.path)
     # A fresh minimal image has empty lists that count as just updated: a trap for the roles.
