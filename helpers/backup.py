@@ -11,7 +11,7 @@ from pathlib import Path
 from . import clients, describe, listing, manifest, postgres, preflight, prune, verify
 from . import dump as dumping
 from .clients import Client
-from .errors import BackupError, StorageError, VerificationError
+from .errors import BackupError, ReplayConflictError, StorageError, VerificationError
 from .listing import Backup
 from .manifest import Manifest
 from .postgres import Session
@@ -44,7 +44,7 @@ def run(settings: Settings, progress: Progress, *, then_prune: bool) -> Outcome:
             for swept in store.sweep(series):
                 progress.note(f"removed {swept}, left by a run that was killed")
             name = store.new_name(database, settings.environment, datetime.now(UTC))
-            outcome = _take(session, settings, store, name, progress)
+            outcome = _take_twice(session, settings, store, name, progress)
             if then_prune and not outcome.manifest.suspect:
                 plan = prune.apply_locked(
                     store, settings.environment, series, settings.keep, progress
@@ -80,6 +80,18 @@ def _preflight(
     preflight.check(session.tables(), settings.required_tables, facts.user)
     preflight.check_space(store, facts, earlier)
     return clients.find(facts.major, tls=session.target().tls, pg_bin=settings.pg_bin)
+
+
+def _take_twice(
+    session: Session, settings: Settings, store: Store, name: Name, progress: Progress
+) -> Outcome:
+    """Take the backup; once more where a standby server had to break it off."""
+    try:
+        return _take(session, settings, store, name, progress)
+    except ReplayConflictError as error:
+        progress.note(f"{error.what} Trying once more.")
+    with postgres.connect(settings.connection.parameters) as again:
+        return _take(again, settings, store, name, progress)
 
 
 def _take(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +41,7 @@ class Accepted(Model):
 
 
 class Verification(Model):
-    """The results for one manifest, one per depth; `sha256` is of all the rest."""
+    """The results for one manifest, one per depth; `sha256` is of the file without that line."""
 
     schema_version: Literal[1] = 1
     manifest_sha256: Sha256
@@ -69,9 +68,9 @@ class Verification(Model):
 
     def to_bytes(self) -> bytes:
         """The file's content, sealed with a checksum of its own."""
-        body = self.model_dump(mode="json")
-        sealed = {**body, "sha256": _digest(body)}
-        return (json.dumps(sealed, indent=1, ensure_ascii=False) + "\n").encode()
+        body = self.model_dump_json(indent=1)
+        digest = hashlib.sha256(body.encode()).hexdigest()
+        return (body.removesuffix("\n}") + f',\n "sha256": "{digest}"\n}}\n').encode()
 
 
 def read(directory: Path) -> Verification | None:
@@ -117,10 +116,6 @@ def write(directory: Path, record: Verification) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _digest(body: object) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
 
 
 def _changed(path: Path) -> VerificationError:

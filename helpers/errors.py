@@ -68,6 +68,10 @@ class ToolError(BackupError):
     exit_code = 9
 
 
+class ReplayConflictError(ToolError):
+    """A standby server ended a query because replay needed what it was reading."""
+
+
 class Interruption(BackupError):  # noqa: N818 - it is a request, not an error
     """A signal asked the run to end; the exit code is 128 and the signal's number."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic_core import from_json
 
 from . import streams
 from .errors import VerificationError
@@ -164,11 +165,14 @@ def read(directory: Path) -> tuple[Manifest, bytes]:
     path = directory / FILE
     data = streams.read_bounded(path, LIMIT)
     try:
-        return Manifest.model_validate_json(data), data
+        # Not model_validate_json: each of its errors would hold a copy of the whole document.
+        return Manifest.model_validate(from_json(data)), data
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_input=False, include_context=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
         raise _bad(path, f"is not a manifest: {where}: {first['msg']}") from error
+    except ValueError as error:
+        raise _bad(path, f"is not a manifest: {error}") from error
 
 
 def shrunk(earlier: Manifest, later: Manifest, percent: int) -> tuple[str, ...]:

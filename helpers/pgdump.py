@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import processes
 from .clients import Client
-from .errors import BackupError, DatabaseError, StorageError, ToolError
+from .errors import BackupError, DatabaseError, ReplayConflictError, StorageError, ToolError
 from .postgres import Facts, Session, Table, Target
 
 LEVEL = 1
@@ -131,9 +131,15 @@ def failure(tool: str, done: processes.Completed, session: Session, directory: P
             f"The disk of {directory} filled up during the dump.",
             "Free some space there, run prune with --apply, or name another place with --dest.",
         )
-    if not session.alive:
+    lost = session.lost()
+    if "conflict with recovery" in done.errors + (lost or ""):
+        return ReplayConflictError(
+            f"The standby server cancelled the dump in favour of replay: {said}",
+            "Set hot_standby_feedback on it, or raise its max_standby_streaming_delay.",
+        )
+    if lost:
         return DatabaseError(
-            f"The database went away during the dump: {said}", "See the server's log, then retry."
+            f"The database went away during the dump: {lost}", "See the server's log, then retry."
         )
     if "permission denied" in done.errors or "row-level security" in done.errors:
         return DatabaseError(

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import conninfo, sql
 
 from . import queries
-from .errors import BackupError, DatabaseError, ToolError
+from .errors import BackupError, DatabaseError, ReplayConflictError, ToolError
 
 LIMITS = {
     "connect_timeout": "10",
@@ -98,17 +98,18 @@ class Session:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
+        self._reason: str | None = None
 
-    @property
-    def alive(self) -> bool:
-        """Whether the server still answers on this connection."""
+    def lost(self) -> str | None:
+        """Why the server no longer answers on this connection; None if it does."""
         try:
             self._connection.execute("SELECT 1")
-        except psycopg.OperationalError:
-            return False
+        except psycopg.OperationalError as error:
+            # only the first one to ask is told the reason
+            self._reason = self._reason or " ".join(str(error).split())
         except psycopg.Error:
-            return True
-        return True
+            pass  # it answers, if only with an error
+        return self._reason
 
     def query(
         self, statement: str | sql.Composable, *values: object, **named: object
@@ -284,6 +285,11 @@ def translate(error: psycopg.Error) -> DatabaseError | ToolError:
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         return DatabaseError(
             f"The database refuses access: {said}.", "Grant the role pg_read_all_data (14+)."
+        )
+    if "conflict with recovery" in said:
+        return ReplayConflictError(
+            f"The standby server cancelled a query in favour of replay: {said}",
+            "Set hot_standby_feedback on it, or raise its max_standby_streaming_delay.",
         )
     if isinstance(error, psycopg.errors.OutOfMemory):
         return DatabaseError(

@@ -23,6 +23,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 PLACE = PROJECT / ".bench"
 REPORT = PROJECT / "docs" / "performance.md"
 MARK = "<!-- what follows is written by make bench -->\n"
+BACKUP = "pgbackup backup"
 JOBS = str(min(4, os.cpu_count() or 1))
 
 
@@ -68,7 +69,22 @@ def _section(server: ScratchServer, variant: str, megabytes: int, rounds: int) -
             runs[contender.name].append(contender.run(place))
             sizes[contender.name] = _size(place) or sizes.get(contender.name, 0)
     shutil.rmtree(PLACE / "out")
-    return f"### {variant}, {size / 1e6:,.0f} MB on the server\n\n" + _table(runs, sizes)
+    heading = f"### {variant}, {size / 1e6:,.0f} MB on the server\n\n"
+    return heading + _table(runs, sizes) + _flat(server, variant, megabytes)
+
+
+def _flat(server: ScratchServer, variant: str, megabytes: int) -> str:
+    """The peak memory of a backup of a quarter of the size, to hold against the whole's."""
+    database = f"quarter_{variant}"
+    size = _make(server, database, variant, megabytes // 4)
+    backup = next(c for c in _contenders(server.url(database)) if c.name == BACKUP)
+    place = PLACE / "quarter"
+    found = backup.run(place)
+    shutil.rmtree(place)
+    return (
+        f"\nPeak memory of {BACKUP} with a quarter of it, {size / 1e6:,.0f} MB: "
+        f"{found.memory / 1e6:,.0f} MB.\n"
+    )
 
 
 def _make(server: ScratchServer, database: str, variant: str, megabytes: int) -> int:
@@ -101,7 +117,7 @@ def _contenders(url: str) -> list[Contender]:
     return [
         Contender("pg_dump -Fc", dump("-Fc")),
         Contender(f"pg_dump -Fd -j{JOBS} -Z1", dump("-Fd", f"-j{JOBS}", "-Z1")),
-        Contender("pgbackup backup", backup),
+        Contender(BACKUP, backup),
         Contender("pgbackup verify", verify),
     ]
 
