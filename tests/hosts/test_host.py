@@ -35,7 +35,7 @@ def test_a_cut_cable_lets_nothing_pass(rootfs: Rootfs) -> None:
     with Host(rootfs, cable=True) as running:
         assert running.cable
         running.cable.cut()
-        with pytest.raises(OSError, match="route|timed out"):
+        with pytest.raises(OSError, match=r"route|timed out"):
             socket.create_connection((running.address, 22), 1).close()
         running.cable.mend()
         running.ssh("true")
