@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,7 +59,7 @@ class Checkout:
         shutil.rmtree(directory / "inventories")
 
     def describe(
-        self, environment: str, hosts: dict[str, dict[str, object]], **inputs: object
+        self, environment: str, hosts: Mapping[str, Mapping[str, object]], **inputs: object
     ) -> None:
         """Write the inventory of an environment: its hosts with their variables, role inputs."""
         place = self.path / "inventories" / environment

@@ -1,4 +1,4 @@
-"""Fixtures of the tests with hosts: each host is started once for a module that asks for it."""
+"""Fixtures of the tests with hosts: one host is deployed to, and serves all that need one."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.running import SECRET
 from tests.servers import REQUIRE_ALL, Database, Servers
 
+from . import deployment
 from . import host as hosts
 from .checkout import Checkout
+from .deployment import Deployed
 from .host import Host
 from .rootfs import Rootfs, build
 
@@ -42,7 +45,7 @@ def checkout(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     return Checkout(tmp_path_factory.mktemp("control") / "pgbackup", host.state)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def chat(servers: Servers) -> Iterator[Database]:
     """A database with two filled tables, on a server that the distribution's client can dump."""
     with servers.get(DISTRIBUTION_MAJOR).database() as database:
@@ -54,3 +57,17 @@ def chat(servers: Servers) -> Iterator[Database]:
             " FROM generate_series(1, 2000) n"
         )
         yield database
+
+
+@pytest.fixture(scope="session")
+def deployed(
+    rootfs: Rootfs, chat: Database, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployed]:
+    """A host that was bare and to which the playbook has been applied twice, for all tests."""
+    deployment.login(chat, SECRET)
+    with Host(rootfs) as running:
+        checkout = Checkout(tmp_path_factory.mktemp("control") / "pgbackup", running.state)
+        databases = [deployment.described(chat, SECRET)]
+        made = Deployed(running, checkout, {"backup_schedule_databases": databases})
+        made.begin()
+        yield made

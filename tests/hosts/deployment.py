@@ -83,3 +83,18 @@ class Deployment:
     def names(self, environment: str = "prod") -> set[str]:
         """The names of the verified backups."""
         return {found["name"] for found in self.backups(environment) if found["state"] == "good"}
+
+
+@dataclass
+class Deployed(Deployment):
+    """A deployment with the runs of the playbook that began it: a check, the first, a second."""
+
+    checked: Play = field(init=False)
+    first: Play = field(init=False)
+    second: Play = field(init=False)
+
+    def begin(self) -> None:
+        """Run the playbook three times, the first time in check mode."""
+        self.checked = self.deploy("--check", "--diff")
+        self.first = self.deploy("--diff")
+        self.second = self.deploy("--diff")

@@ -5,34 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.running import SECRET
-from tests.servers import Database
 
-from . import deployment
-from .checkout import Checkout, Play
-from .deployment import LOGS, STORE, Deployment
-from .host import Host
+from .deployment import LOGS, STORE, Deployed
 
-pytestmark = pytest.mark.xdist_group("hosts-deploy")
-
-
-class Deployed(Deployment):
-    """The module's host with the three runs of the playbook that began its life."""
-
-    checked: Play
-    first: Play
-    second: Play
-
-
-@pytest.fixture(scope="module")
-def deployed(host: Host, checkout: Checkout, chat: Database) -> Deployed:
-    """Check mode on the bare host, a real run, and another."""
-    deployment.login(chat, SECRET)
-    databases = [deployment.described(chat, SECRET)]
-    made = Deployed(host, checkout, {"backup_schedule_databases": databases})
-    made.checked = made.deploy("--check", "--diff")
-    made.first = made.deploy("--diff")
-    made.second = made.deploy("--diff")
-    return made
+pytestmark = pytest.mark.xdist_group("hosts-deployed")
 
 
 def test_a_first_run_in_check_mode_passes(deployed: Deployed) -> None:
