@@ -1,7 +1,7 @@
 """A package repository like PostgreSQL's own: signed, with a client newer than Debian's.
 
 Its postgresql-client-18 is made from the wheel's programs, so that the client that it installs is
-a real one. It is served over HTTP on loopback, as an internal mirror would be.
+a real one. It is served over HTTP, as an internal mirror would be.
 """
 
 from __future__ import annotations
@@ -95,14 +95,14 @@ class Archive:
 
 
 @contextlib.contextmanager
-def served(root: Path) -> Iterator[str]:
-    """The URL under which `root` can be read on this machine's loopback."""
+def served(root: Path, address: str = "127.0.0.1") -> Iterator[str]:
+    """The URL under which `root` can be read at one of this machine's addresses."""
     handler = functools.partial(_Quiet, directory=str(root))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with ThreadingHTTPServer((address, 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
+            yield f"http://{address}:{server.server_address[1]}"
         finally:
             server.shutdown()
             thread.join()

@@ -27,13 +27,17 @@ def login(database: Database, password: str) -> None:
 
 
 def described(
-    database: Database, password: str, environment: str = "prod", **changes: object
+    database: Database,
+    password: str,
+    environment: str = "prod",
+    *,
+    address: str = "127.0.0.1",
+    **changes: object,
 ) -> dict[str, object]:
     """A database's entry for the roles; without a schedule that comes during a test."""
-    port = database.server.scratch.port
     settings = {
-        "PGHOST": "127.0.0.1",
-        "PGPORT": port,
+        "PGHOST": address,
+        "PGPORT": database.server.scratch.port,
         "PGDATABASE": database.name,
         "PGUSER": ROLE,
         "PGPASSWORD": password,

@@ -47,7 +47,14 @@ class Cable:
         """Let nothing pass any more, as if the cable were pulled at a switch between the two."""
         run("ip", "link", "set", self.device, "down")
 
+    def slow_down(self, rate: str) -> None:
+        """Let what goes to the host pass at `rate`, such as 1mbit, until `mend`."""
+        shape = ("tbf", "rate", rate, "burst", "16kb", "latency", "400ms")
+        run("tc", "qdisc", "add", "dev", self.device, "root", *shape)
+
     def mend(self) -> None:
+        """Undo `cut` and `slow_down`."""
+        works("tc", "qdisc", "delete", "dev", self.device, "root")
         run("ip", "link", "set", self.device, "up")
 
     def remove(self) -> None:
