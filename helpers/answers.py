@@ -71,7 +71,9 @@ def verified(path: Path, result: Result, warning: str | None) -> Answer:
     if result.passed:
         text = printable(f"{path.name}: verified, every file and every row.")
         return Answer(document, text, warnings=warnings)
-    lines = [f"{path.name} is damaged: do not restore from it.", *(f"  {p}" for p in problems)]
+    # A line break in a name must not look like an answer of ours.
+    lines = [f"  {problem}".replace("\n", "\\n") for problem in problems]
+    lines.insert(0, f"{path.name} is damaged: do not restore from it.")
     text = printable("\n".join(lines))
     return Answer(document, text, code=VerificationError.exit_code, warnings=warnings)
 

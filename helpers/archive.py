@@ -10,10 +10,11 @@ from pathlib import Path
 
 from . import binary, pgdump, toc
 from .binary import Source
+from .catalog import Table
 from .copying import Copied, Copier, Reader, Work
 from .errors import ToolError
 from .pgdump import EXCLUDE_BYTES, Order
-from .postgres import Session, Table
+from .postgres import Session
 from .progress import Progress
 from .sinks import Sink
 
@@ -28,15 +29,17 @@ def write(
     sizes: Mapping[int, int],
     *,
     progress: Progress,
-    text: bool,
+    binary_from: int | None,
 ) -> dict[int, Copied]:
     """Write the archive into an empty directory; the tables that were copied in binary, by oid.
 
-    pg_dump writes the schema and the data of every table that is not known to be safe in binary,
-    or of all if `text`. Raises DatabaseError, StorageError, ToolError or OSError.
+    pg_dump writes the schema, and the data of every table that is smaller than `binary_from` bytes
+    or not known to be safe in binary; of all if that is None. Raises DatabaseError, StorageError,
+    ToolError or OSError.
     """
     advance = _tally(progress)
-    sources = {} if text else _taken(session, order, tables, sizes)
+    large = [t for t in tables if binary_from is not None and sizes.get(t.oid, 0) >= binary_from]
+    sources = _taken(session, order, large, sizes)
     rest = [table for table in tables if table.oid not in sources]
     watch = pgdump.watcher(rest, sizes, order.jobs, advance)
     if not sources:

@@ -59,7 +59,7 @@ def check(settings: Settings) -> Client:
     with postgres.connect(settings.connection.parameters) as session:
         now = datetime.now(UTC)
         name = Name(session.facts().database, settings.environment, now)
-        return _preflight(session, settings, store, listing.newest_trusted(store, name))
+        return _preflight(session, settings, store, listing.reference(store, name))
 
 
 def _open_store(settings: Settings) -> Store:
@@ -98,7 +98,7 @@ def _take(
     session: Session, settings: Settings, store: Store, name: Name, progress: Progress
 ) -> Outcome:
     started = datetime.now(UTC)
-    earlier = listing.newest_trusted(store, name)
+    earlier = listing.reference(store, name)
     client = _preflight(session, settings, store, earlier)
     with store.partial(name) as partial:
         try:
@@ -112,9 +112,8 @@ def _take(
                 jobs=settings.jobs,
                 progress=progress,
             )
-            if earlier and earlier.manifest:
-                lost = manifest.shrunk(earlier.manifest, found, settings.max_shrink)
-                found = found.model_copy(update={"suspect": lost})
+            lost = _losses(earlier, found, settings.max_shrink)
+            found = found.model_copy(update={"suspect": lost})
             describe.write(partial, found)
             _prove(partial, name, settings.jobs, progress)
             return Outcome(store.publish(partial, name), found, None)
@@ -122,6 +121,16 @@ def _take(
             raise storage_error(partial, error) from error
         except BackupError as error:
             raise _full_disk(partial, error) from error
+
+
+def _losses(earlier: Backup | None, found: Manifest, max_shrink: int) -> tuple[str, ...]:
+    """Why the new backup is suspect: against one that is suspect itself, whatever it holds."""
+    if earlier is None or earlier.manifest is None:
+        return ()
+    lost = manifest.shrunk(earlier.manifest, found, max_shrink)
+    if earlier.suspect and not lost:
+        return (f"{earlier.name} is suspect, and no earlier backup is left to compare with",)
+    return lost
 
 
 def _prove(partial: Path, name: Name, jobs: int, progress: Progress) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from .postgres import Facts, Session
+from .catalog import Facts
+from .postgres import Session
 
 OLDEST_MAJOR = 14
 """13 refuses arrays and composites of types whose oid differs from the source's."""
@@ -85,7 +86,8 @@ WITH RECURSIVE part(root, oid, path) AS (
 SELECT c.oid::int8,
   pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),
   coalesce((
-    SELECT '(' || pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' ORDER BY a.attnum)
+    SELECT '(' || pg_catalog.string_agg(
+        '"' || pg_catalog.replace(a.attname, '"', '""') || '"', ', ' ORDER BY a.attnum)
       || ')' FROM pg_catalog.pg_attribute a
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''), ''),
   coalesce(
@@ -134,6 +136,7 @@ class Source:
 def sources(session: Session, facts: Facts, tables: Collection[int]) -> dict[int, Source]:
     """Those of the tables, by oid, that can be copied in binary.
 
+    Columns are always quoted: a word that is a name on this major may be reserved on a later one.
     In an encoding other than UTF-8 a name must be ASCII, since it goes to the client as it is.
     """
     if facts.major < OLDEST_MAJOR or not tables:

@@ -1,14 +1,14 @@
 """Copy tables on the snapshot in binary: the stock psql reads, blocks are hashed as they pass.
 
-psql keeps the row-by-row work in C. A large table has a psql of its own and reaches us through a
-pipe; small ones share a psql that writes their files, since each start costs some 10 ms.
+psql keeps the row-by-row work in C. Each table has one of its own, whose start costs some 10 ms:
+too much for thousands of small tables, which are left to pg_dump.
 """
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -16,23 +16,18 @@ from pathlib import Path
 
 from . import processes
 from .binary import Source
+from .catalog import Facts, Target
 from .clients import Client
 from .errors import BackupError
-from .postgres import Facts, Target
 from .processes import Completed, Group
 from .sinks import Sink
-from .streams import BLOCK, DataFacts
-
-SMALL = 1 << 20
-"""Tables up to this many bytes on the server share a psql."""
-
-BATCH = 100
-"""So many small tables at most, so that every worker gets some."""
+from .streams import DataFacts
 
 WORKER_LOCK_SECONDS = 5
 """How long a worker waits for a table that the leader has locked already: if it must wait,
 somebody has asked for an exclusive lock since, and only the leader itself can still read it."""
 
+_LOCK_NOT_AVAILABLE = "55P03"
 _COUNT = re.compile(r"^COPY (\d+)$", re.MULTILINE)
 _SETTINGS = (
     "search_path = ''",
@@ -80,6 +75,7 @@ class Reader:
             "--no-psqlrc",
             "--no-password",
             "--set=ON_ERROR_STOP=1",
+            "--set=VERBOSITY=verbose",  # with SQLSTATE, in whatever language the server speaks
             f"--dbname={self.target.conninfo}",
         ]
 
@@ -88,13 +84,13 @@ class Reader:
         """Its psql's environment: text comes in the server's encoding, as pg_dump writes it."""
         return {**self.target.env, "PGCLIENTENCODING": self.facts.encoding}
 
-    def script(self, statements: Iterable[str]) -> str:
-        """What its psql does: enter the snapshot, then the statements."""
+    def script(self, statement: str) -> str:
+        """What its psql does: enter the snapshot, then the statement."""
         settings = [f"SET {setting};" for setting in _SETTINGS]
         if self.facts.major >= 17:
             settings.append("SET transaction_timeout = 0;")
         begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-        lines = [*settings, begin, f"SET TRANSACTION SNAPSHOT '{self.snapshot}';", *statements]
+        lines = [*settings, begin, f"SET TRANSACTION SNAPSHOT '{self.snapshot}';", statement]
         return "\n".join(lines) + "\n"
 
 
@@ -120,8 +116,9 @@ class Copier:
         """Copy while the body runs, and wait for the end; any error ends every worker."""
         with ThreadPoolExecutor(jobs) as pool:
             try:
-                futures = [pool.submit(self._large, work) for work in _large(works)]
-                futures += [pool.submit(self._small, batch) for batch in _batches(works)]
+                # the largest first, so that none is left to run alone at the end
+                ordered = sorted(works, key=lambda work: -work.size)
+                futures = [pool.submit(self._copy, work) for work in ordered]
                 yield
                 for future in futures:
                     future.result()
@@ -137,77 +134,27 @@ class Copier:
             self.copied[work.oid] = Copied(sink.path, facts)
         self._advance(1, 0)
 
-    def _large(self, work: Work) -> None:
-        """One table through a pipe."""
-
-        def script(pipe: str) -> str:
-            return self._reader.script([f"{work.source.copy_out} \\g '{pipe}'"])
-
+    def _copy(self, work: Work) -> None:
+        """One table by a psql of its own, through a pipe."""
         with closing(Sink(work.path, work.compression)) as sink:
-            done = self._psql(script, self._counted(sink), work.path.parent)
-            if self._is_whole([work], done):
-                self.keep(work, sink, int(_COUNT.findall(done.output)[0]))
-            else:
+
+            def take(block: bytes) -> None:
+                sink.write(block)
+                self._advance(0, len(block))
+
+            done = processes.pump(
+                self._reader.argv,
+                lambda pipe: self._reader.script(f"{work.source.copy_out} \\g '{pipe}'"),
+                take,
+                env=self._reader.env,
+                group=self._group,
+            )
+            counted = _COUNT.findall(done.output)
+            if not done.returncode and len(counted) == 1:
+                self.keep(work, sink, int(counted[0]))
+            elif _LOCK_NOT_AVAILABLE in done.errors:
                 sink.discard()
-
-    def _small(self, works: Sequence[Work]) -> None:
-        """Several tables into files, each of which is then read back."""
-        place = works[0].path.parent
-        statements = [f"{work.source.copy_out} \\g '{work.oid}.copy'" for work in works]
-        done = self._psql(lambda _: self._reader.script(statements), _nothing, place)
-        whole = self._is_whole(works, done)
-        for work, rows in zip(works, _COUNT.findall(done.output), strict=whole):
-            copy = place / f"{work.oid}.copy"
-            with closing(Sink(work.path, work.compression)) as sink, copy.open("rb") as data:
-                take = self._counted(sink)
-                while block := data.read(BLOCK):
-                    take(block)
-                self.keep(work, sink, int(rows))
-            copy.unlink()
-
-    def _counted(self, sink: Sink) -> Callable[[bytes], None]:
-        """The sink, with what passes shown as progress."""
-
-        def take(block: bytes) -> None:
-            sink.write(block)
-            self._advance(0, len(block))
-
-        return take
-
-    def _psql(
-        self, script: Callable[[str], str], sink: Callable[[bytes], None], place: Path
-    ) -> Completed:
-        return processes.pump(
-            self._reader.argv,
-            script,
-            sink,
-            env=self._reader.env,
-            group=self._group,
-            directory=place,
-        )
-
-    def _is_whole(self, works: Sequence[Work], done: Completed) -> bool:
-        """Whether every table was copied; those that could not be locked are left to the leader."""
-        counted = len(_COUNT.findall(done.output))
-        if not done.returncode and counted == len(works):
-            return True
-        if "lock timeout" not in done.errors:
-            raise self._failure(done)
-        with self._lock:
-            self.left += works[counted:]
-        return False
-
-
-def _nothing(_data: bytes) -> None:
-    """A batch writes no data to its pipe."""
-
-
-def _large(works: Sequence[Work]) -> list[Work]:
-    """The largest first, so that none is left to run alone at the end."""
-    large = [work for work in works if work.size > SMALL]
-    return sorted(large, key=lambda work: -work.size)
-
-
-def _batches(works: Sequence[Work]) -> list[Sequence[Work]]:
-    small = [work for work in works if work.size <= SMALL]
-    return [small[start : start + BATCH] for start in range(0, len(small), BATCH)]
+                with self._lock:
+                    self.left.append(work)
+            else:
+                raise self._failure(done)

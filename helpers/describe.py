@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from . import __version__, manifest, streams, toc
+from .catalog import Column, Table
 from .clients import Client
 from .dump import Dumped
 from .errors import ToolError
 from .manifest import Manifest, TablePart
-from .postgres import Column, Table
 from .progress import Progress
 from .runbook import restore_md
 from .store import Name

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from . import archive, pgdump
+from .catalog import Column, Facts, Table
 from .clients import Client
 from .copying import Copied
 from .manifest import GLOBALS
 from .pgdump import Order
-from .postgres import Column, Facts, Session, Table
+from .postgres import Session
 from .progress import Progress
 from .settings import Settings
 
@@ -57,8 +58,10 @@ def dump(
             settings.lock_timeout,
             settings.compression,
         )
-        text = settings.format == "text"
-        copied = archive.write(session, order, directory, data, sizes, progress=progress, text=text)
+        binary_from = settings.binary_from if settings.format == "binary" else None
+        copied = archive.write(
+            session, order, directory, data, sizes, progress=progress, binary_from=binary_from
+        )
         return Dumped(
             facts,
             taken,

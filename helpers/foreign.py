@@ -32,7 +32,8 @@ _COMPRESSED = {
     b"\4\x22M\x18": "lz4",
 }
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_NOT_FOR_US = re.compile(r"unsupported version|not support compression|newer than|pg_restore lacks")
+_NOT_FOR_US = re.compile(r"unsupported version \(1\.\d+\)|not support compression")
+"""What pg_restore says of archives of newer clients, or of clients built with more compression."""
 
 
 def is_foreign(path: Path) -> bool:
@@ -133,7 +134,8 @@ def _restore_to_nowhere(path: Path, kind: str, pg_bin: Path | None) -> str:
         done = processes.run(argv, group=group)
     if looped.is_set():
         raise _bad(path, f"sends pg_restore {client.version} into a loop without an end")
-    said = next(iter(done.errors.splitlines()), f"exit code {done.returncode}")
+    lines = done.errors.splitlines()
+    said = next(iter([line for line in lines if "error:" in line] or lines), "it gave no reason")
     if done.returncode and _NOT_FOR_US.search(said):
         raise ConfigError(
             f"pg_restore {client.version} cannot read {path}: {said}",

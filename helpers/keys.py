@@ -77,6 +77,11 @@ KEYS: Final[dict[str, Key]] = {
         "binary",
         field="format",
     ),
+    "BACKUP_BINARY_FROM": Key(
+        "Bytes on the server from which a table is copied in binary; smaller ones are text",
+        "1048576",
+        field="binary_from",
+    ),
     "BACKUP_COMPRESSION": Key(
         "auto compresses tables that shrink and leaves embeddings as they are; gzip, none",
         "auto",

@@ -62,14 +62,20 @@ def load(path: Path, name: Name) -> Backup:
     return Backup(name, path, found, record, _damage(path, name, found, data, record))
 
 
-def newest_trusted(store: Store, name: Name) -> Backup | None:
-    """The newest verified backup of the same series that is not suspect."""
+def reference(store: Store, name: Name) -> Backup | None:
+    """The backup whose manifest says what there was before: the newest that is not suspect.
+
+    Its data may have rotted since, which is no reason to compare with less or with nothing. If
+    only suspect ones are left, the newest of these.
+    """
+    suspect = None
     for other in store.names(name.environment):
         if other.series == name.series and other != name:
             backup = load(store.place(other), other)
-            if backup.trusted:
+            if backup.manifest and not backup.suspect:
                 return backup
-    return None
+            suspect = suspect or (backup if backup.manifest else None)
+    return suspect
 
 
 def select(selector: str, store: Store | None, environment: str | None) -> Path:

@@ -176,7 +176,8 @@ def read(directory: Path) -> tuple[Manifest, bytes]:
 
 
 def shrunk(earlier: Manifest, later: Manifest, percent: int) -> tuple[str, ...]:
-    """Why `later` looks as if data were lost: tables gone, or rows down by more than `percent`.
+    """Why `later` looks as if data were lost: tables gone, rows or large objects down by more
+    than `percent`.
 
     Partitions are added up under their root, since dropping an old one is everyday work.
     """
@@ -185,12 +186,21 @@ def shrunk(earlier: Manifest, later: Manifest, percent: int) -> tuple[str, ...]:
     for name, rows in sorted(before.items()):
         if name not in after:
             reasons.append(f"table {name} is gone ({rows:,} rows in {earlier.backup.name})")
-        elif rows and (rows - after[name]) * 100 > rows * percent:
+        elif _is_loss(rows, after[name], percent):
             reasons.append(
                 f"table {name} went from {rows:,} to {after[name]:,} rows "
                 f"since {earlier.backup.name}"
             )
+    if _is_loss(earlier.large_objects, later.large_objects, percent):
+        reasons.append(
+            f"large objects went from {earlier.large_objects:,} to {later.large_objects:,} "
+            f"since {earlier.backup.name}"
+        )
     return tuple(reasons)
+
+
+def _is_loss(before: int, after: int, percent: int) -> bool:
+    return (before - after) * 100 > before * percent
 
 
 def _rows_by_table(manifest: Manifest) -> dict[str, int]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import processes
+from .catalog import Facts, Table, Target
 from .clients import Client
 from .errors import BackupError, DatabaseError, ReplayConflictError, StorageError, ToolError
-from .postgres import Facts, Session, Table, Target
+from .postgres import Session
 
 LEVEL = 1
 """gzip's cheapest level: docs/performance.md has what the others cost. Only gzip and raw files
@@ -18,6 +19,9 @@ are read by every pg_restore."""
 
 EXCLUDE_BYTES = 1_000_000
 """Names of excluded tables that fit on a command line, with room for the environment."""
+
+_CHATTER = re.compile(r"^pg_dump: (?!error:|fatal:|detail:|hint:|warning:).*$", re.MULTILINE)
+"""What --verbose adds: it names the catalogues it reads, and must not be taken for errors."""
 
 _STARTED = re.compile(r'dumping contents of table "(.*)"$')
 
@@ -125,14 +129,14 @@ def first_error(errors: str) -> str:
 
 def failure(tool: str, done: processes.Completed, session: Session, directory: Path) -> BackupError:
     """Why a tool that read the snapshot failed, as the error that a user can act on."""
-    said = first_error(done.errors)
-    if "No space left on device" in done.errors or "Disk quota exceeded" in done.errors:
+    said, errors = first_error(done.errors), _CHATTER.sub("", done.errors)
+    if "No space left on device" in errors or "Disk quota exceeded" in errors:
         return StorageError(
             f"The disk of {directory} filled up during the dump.",
             "Free some space there, run prune with --apply, or name another place with --dest.",
         )
     lost = session.lost()
-    if "conflict with recovery" in done.errors + (lost or ""):
+    if "conflict with recovery" in errors + (lost or ""):
         return ReplayConflictError(
             f"The standby server cancelled the dump in favour of replay: {said}",
             "Set hot_standby_feedback on it, or raise its max_standby_streaming_delay.",
@@ -141,11 +145,11 @@ def failure(tool: str, done: processes.Completed, session: Session, directory: P
         return DatabaseError(
             f"The database went away during the dump: {lost}", "See the server's log, then retry."
         )
-    if "permission denied" in done.errors or "row-level security" in done.errors:
+    if "permission denied" in errors or "row-level security" in errors:
         return DatabaseError(
             f"The database refuses access: {said}", "Grant the role what it lacks."
         )
-    if "obtain lock on relation" in done.errors or "lock timeout" in done.errors:
+    if "obtain lock on relation" in errors or "lock timeout" in errors:
         return ToolError(
             f"A table was locked by another session during the dump: {said}",
             "Run the backup again when the migration is done.",

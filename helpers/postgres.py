@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import psycopg
 from psycopg import conninfo, sql
+from psycopg.pq import TransactionStatus
 
 from . import queries
-from .errors import BackupError, DatabaseError, ReplayConflictError, ToolError
+from .catalog import Column, Facts, Table, Target
+from .errors import BackupError, DatabaseError, Interruption, ReplayConflictError, ToolError
 
 LIMITS = {
     "connect_timeout": "10",
@@ -28,69 +30,7 @@ SET search_path = ''; SET statement_timeout = 0; SET idle_in_transaction_session
 SET row_security = off; SET client_encoding = 'UTF8'; SET max_parallel_workers_per_gather = 0;
 """
 _SNAPSHOT_ATTEMPTS = 10
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a server says of itself and of the database; `size` in bytes, indexes included."""
-
-    version_num: int
-    version: str
-    database: str
-    user: str
-    encoding: str
-    collation: str
-    size: int
-    in_recovery: bool
-    system_identifier: str | None = None
-
-    @property
-    def major(self) -> int:
-        """The server's major version."""
-        return self.version_num // 10000
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column as the archive holds it; generated ones have no data."""
-
-    name: str
-    type: str
-    generated: bool
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table that pg_dump locks, and dumps unless it is a partitioned parent."""
-
-    oid: int
-    schema: str
-    name: str
-    parent: bool
-    readable: bool
-    row_security: bool
-    extension: bool
-    root: str | None
-
-    @property
-    def qualified(self) -> str:
-        """schema.name, for people."""
-        return f"{self.schema}.{self.name}"
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where the stock clients shall connect: a conninfo without secrets, and the password."""
-
-    conninfo: str
-    database: str
-    password: str = field(repr=False)
-    tls: bool
-
-    @property
-    def env(self) -> dict[str, str]:
-        """What a client needs in its environment, which only its own user can read."""
-        return {"PGPASSWORD": self.password} if self.password else {}
+_CANCEL_SECONDS = 5.0
 
 
 class Session:
@@ -218,9 +158,16 @@ class Session:
             )
         try:
             yield taken
-        finally:
-            with suppress(BackupError):
-                self.execute("ROLLBACK")
+        except Interruption:
+            raise  # nobody shall wait for the answer: the connection ends
+        except BaseException:
+            self._roll_back()
+            raise
+        self._roll_back()
+
+    def _roll_back(self) -> None:
+        with suppress(BackupError):
+            self.execute("ROLLBACK")
 
     def _try_snapshot(self, lock_timeout: int) -> tuple[str, list[Table]] | None:
         wanted = self.tables()
@@ -271,7 +218,24 @@ def connect(parameters: Mapping[str, str]) -> Iterator[Session]:
         session.execute(_SESSION)
         if connection.info.server_version >= 170000:
             session.execute("SET transaction_timeout = 0")
-        yield session
+        with _cancelling(connection):
+            yield session
+
+
+@contextmanager
+def _cancelling(connection: psycopg.Connection[Any]) -> Iterator[None]:
+    """Where we are interrupted, end our query on the server too, and wait for no other answer.
+
+    A server that waits for a lock, or computes, does not notice that its client is gone.
+    """
+    try:
+        yield
+    except Interruption:
+        if connection.info.transaction_status is TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=_CANCEL_SECONDS)
+        connection.close()
+        raise
 
 
 def parameters(url: str) -> dict[str, str]:

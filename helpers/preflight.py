@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from .catalog import Facts, Table
 from .errors import DatabaseError, RefusedError, StorageError
 from .listing import Backup
-from .postgres import Facts, Table
 from .store import Store
 
 HEADROOM = 1.2

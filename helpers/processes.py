@@ -108,9 +108,8 @@ def pump(
     *,
     env: Mapping[str, str],
     group: Group,
-    directory: Path,
 ) -> Completed:
-    """Run a program on a script, in `directory`; the data it writes to a pipe goes to `sink`.
+    """Run a program on a script; the data that it writes to a pipe goes to `sink`.
 
     `script` is told the pipe's path. Blocks are of BLOCK bytes but for the last.
     """
@@ -126,7 +125,7 @@ def pump(
         feed.write(script(f"/dev/fd/{writing}").encode())
         feed.seek(0)
         files: dict[str, Any] = {"stdin": feed, "stdout": output, "stderr": errors}
-        with _started(argv, env, group, pass_fds=(writing,), cwd=directory, **files) as process:
+        with _started(argv, env, group, pass_fds=(writing,), **files) as process:
             outlet.close()  # so that the data ends when the program does
             while block := data.read(BLOCK):
                 sink(block)
@@ -170,9 +169,12 @@ def die_with_parent(argv: Sequence[str], signal_name: str = "KILL") -> list[str]
 def _started(
     argv: Sequence[str], env: Mapping[str, str], group: Group | None, **how: Any
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a session of its own, so that a terminal's Ctrl-C reaches it only through us."""
+    """A process in a session of its own, so that a terminal's Ctrl-C reaches it only through us.
+
+    If we are killed it gets SIGTERM, not SIGKILL: only that makes pg_dump end its own workers.
+    """
     process = subprocess.Popen(
-        die_with_parent(argv),
+        die_with_parent(argv, "TERM"),
         env=environment(env),
         start_new_session=True,
         **{"stdin": subprocess.DEVNULL, **how},

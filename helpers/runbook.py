@@ -36,7 +36,22 @@ def restore_md(name: Name, dumped: Dumped, client: Client, *, has_globals: bool)
             roles=dumped.roles,
             extensions=[f"{extension} {version}" for extension, version, _ in dumped.extensions],
             target=shlex.quote(dumped.facts.database),
+            # a server's default locale has an encoding of its own, which is UTF-8 nearly always
+            locale="" if dumped.facts.encoding == "UTF8" else _locale(dumped.facts.collation),
+            connection=shlex.quote(_connection(dumped.facts.database)),
             has_globals=has_globals,
             binary=len(dumped.copied),
         )
     )
+
+
+def _connection(database: str) -> str:
+    """The database as --dbname takes it: a name that looks like a conninfo or URL is spelt out."""
+    if "=" not in database and "://" not in database:
+        return database
+    escaped = database.replace("\\", "\\\\").replace("'", "\\'")
+    return f"dbname='{escaped}'"
+
+
+def _locale(collation: str) -> str:
+    return f" --locale={shlex.quote(collation)}"

@@ -52,7 +52,8 @@ def _tables(value: object) -> object:
 class Settings(BaseModel):
     """One environment: its database, its store, and how backups of it are made and kept.
 
-    `lock_timeout` is in seconds, `max_shrink` in percent; `sources` are the files that were read.
+    `lock_timeout` is in seconds, `max_shrink` in percent, `binary_from` in bytes; `sources` are
+    the files that were read.
     """
 
     model_config = _STRICT
@@ -66,6 +67,7 @@ class Settings(BaseModel):
     lock_timeout: int = Field(default=60, ge=1, le=86400)
     pg_bin: Path | None = None
     format: Literal["binary", "text"] = "binary"
+    binary_from: int = Field(default=1048576, ge=0)
     compression: Literal["auto", "gzip", "none"] = "auto"
     max_shrink: int = Field(default=50, ge=1, le=100)
     keep: Keep = Keep()

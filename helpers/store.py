@@ -56,7 +56,10 @@ def parse_name(text: str) -> Name | None:
     except ValueError:
         return None
     name = Name(unquote(match["database"]), match["environment"], time)
-    return name if str(name) == text else None
+    try:
+        return name if str(name) == text else None
+    except UnicodeEncodeError:  # bytes that are no text, in a directory of somebody else's
+        return None
 
 
 @contextmanager
@@ -134,7 +137,8 @@ class Store:
         path = self.path / f".lock-{series}"
         with storage_errors(path):
             flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
-            file = os.fdopen(os.open(path, flags, 0o600), "r+", encoding="utf-8")
+            descriptor = os.open(path, flags, 0o600)
+            file = os.fdopen(descriptor, "r+", encoding="utf-8", errors="replace")
         with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

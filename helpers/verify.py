@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -132,13 +133,13 @@ def _check_toc(directory: Path, found: Manifest) -> Iterable[str]:
     size = next((part.size for part in found.files if part.path == "toc.dat"), 0)
     try:
         contents = toc.parse(streams.read_bounded(directory / "toc.dat", min(size, toc.LIMIT)))
-        sequences = {tuple(row) for row in toc.sequence_values(contents)}
+        sequences = Counter(tuple(row) for row in toc.sequence_values(contents))
     except VerificationError as error:
         return [error.what]
     problems = []
     if _tables_differ(contents, found):
         problems.append("toc.dat and the manifest do not name the same tables and files")
-    if sequences != {(s.schema_, s.name, s.value, s.is_called) for s in found.sequences}:
+    if sequences != Counter((s.schema_, s.name, s.value, s.is_called) for s in found.sequences):
         problems.append("toc.dat and the manifest do not give the sequences the same values")
     blobs = sum(part.path.startswith("blob_") for part in found.files)
     if blobs != found.large_objects:
@@ -151,14 +152,14 @@ def _check_toc(directory: Path, found: Manifest) -> Iterable[str]:
 def _tables_differ(contents: Toc, found: Manifest) -> bool:
     """Names are only compared where Python can read the archive's encoding."""
     decode, named = toc.decoder(contents), toc.codec(contents) is not None
-    actual = {
+    actual = Counter(
         (e.oid, e.filename, *((decode(e.namespace), decode(e.tag)) if named else ()))
         for e in toc.table_data(contents)
-    }
-    expected = {
+    )
+    expected = Counter(
         (str(t.oid), t.file.removesuffix(".gz"), *((t.schema_, t.name) if named else ()))
         for t in found.tables
-    }
+    )
     return actual != expected
 
 

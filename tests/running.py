@@ -40,7 +40,9 @@ def environment(url: str | None, store: Path | None, **extra: str) -> dict[str, 
     """A clean process environment for environment `test`, with a database and a store."""
     wanted = ("PATH", "HOME", "LANG", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
     kept = {key: os.environ[key] for key in wanted if key in os.environ}
-    given = {"BACKUP_ENV": "test", "PYTHONPATH": str(PROJECT), **extra}
+    given = {"BACKUP_ENV": "test", "PYTHONPATH": str(PROJECT)}
+    given["BACKUP_BINARY_FROM"] = "0"  # so that a test's small tables are copied as large ones are
+    given |= extra
     if url:
         given["DATABASE_URL"] = url
     if store:

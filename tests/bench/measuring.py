@@ -13,20 +13,22 @@ from dataclasses import dataclass
 import psutil
 
 _EVERY = 0.05
+_BACKENDS_END = 0.2
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: wall-clock seconds, processor seconds, and bytes of memory at the peak."""
+    """One run: wall-clock seconds, processor seconds of ours and of the server, peak memory."""
 
     seconds: float
     cpu: float
+    server_cpu: float
     memory: int
 
 
-def measure(argv: Sequence[str], env: Mapping[str, str]) -> Measured:
+def measure(argv: Sequence[str], env: Mapping[str, str], postmaster: int | None) -> Measured:
     """Run a command that must succeed; memory is the process tree's private and shared bytes."""
-    before = os.times()
+    before, server_before = os.times(), _ended_children(postmaster)
     started = time.perf_counter()
     process = subprocess.Popen(
         argv, env={**os.environ, **env}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -38,7 +40,15 @@ def measure(argv: Sequence[str], env: Mapping[str, str]) -> Measured:
         raise SystemExit(f"{argv[0]} failed with exit code {process.returncode}:\n{output}")
     after = os.times()
     cpu = sum(after[2:4]) - sum(before[2:4])
-    return Measured(seconds, cpu, peak.stop())
+    memory = peak.stop()
+    time.sleep(_BACKENDS_END)
+    return Measured(seconds, cpu, _ended_children(postmaster) - server_before, memory)
+
+
+def _ended_children(postmaster: int | None) -> float:
+    """Processor seconds of the backends that the server has seen end."""
+    times = psutil.Process(postmaster).cpu_times()
+    return float(times.children_user + times.children_system)
 
 
 class _Peak:

@@ -68,6 +68,12 @@ def test_by_default_safe_tables_are_binary_and_the_rest_is_text(
     restored_equal(backup, application, *options)
 
 
+def test_small_tables_are_left_to_pg_dump(application: Database, tmp_path: Path) -> None:
+    found = formats(take(application, tmp_path, BACKUP_BINARY_FROM="1048576"))
+    assert found["project_knowledge"] == "binary"
+    assert found["conversations"] == "text"
+
+
 def test_text_is_what_pg_dump_writes(application: Database, tmp_path: Path) -> None:
     backup = take(application, tmp_path, BACKUP_FORMAT="text")
     assert set(formats(backup).values()) == {"text"}

@@ -104,6 +104,7 @@ def test_random_tables_are_restored_as_they_were(
             "DATABASE_URL": source.url,
             "BACKUP_DIR": str(store),
             "BACKUP_JOBS": str(jobs),
+            "BACKUP_BINARY_FROM": "0",
         }
         found = configuration.load("test", root=tmp_path, environ=given_environment)
         outcome = backup.run(found, progress.Quiet(silent=True), then_prune=False)
