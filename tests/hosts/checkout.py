@@ -82,7 +82,7 @@ class Checkout:
         """Run a verb as a person does."""
         return self.run("invoke", *words)
 
-    def run(self, program: str, *words: str, timeout: float = 280) -> Ran:
+    def run(self, program: str, *words: str, timeout: float = 600) -> Ran:
         """Run a program of this virtual environment from the project's root."""
         binaries = Path(sys.executable).parent
         done = subprocess.run(

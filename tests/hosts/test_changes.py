@@ -13,7 +13,7 @@ from . import deployment
 from .conftest import DISTRIBUTION_MAJOR
 from .deployment import STORE, Deployment, wait
 
-pytestmark = pytest.mark.xdist_group("hosts-deployed")
+pytestmark = [pytest.mark.xdist_group("hosts-deployed"), pytest.mark.timeout(900)]
 
 ROTATED = 'r0tated-Pa55 \'and "odd" $x %y \\z #1'
 

@@ -8,7 +8,7 @@ from tests.running import SECRET
 
 from .deployment import LOGS, STORE, Deployed
 
-pytestmark = pytest.mark.xdist_group("hosts-deployed")
+pytestmark = [pytest.mark.xdist_group("hosts-deployed"), pytest.mark.timeout(900)]
 
 
 def test_a_first_run_in_check_mode_passes(deployed: Deployed) -> None:

@@ -20,7 +20,7 @@ from .deployment import STORE, Deployment, wait
 from .host import Host
 from .rootfs import Rootfs
 
-pytestmark = pytest.mark.xdist_group("hosts-network")
+pytestmark = [pytest.mark.xdist_group("hosts-network"), pytest.mark.timeout(900)]
 
 ROWS = 4000
 

@@ -9,7 +9,7 @@ from tests.servers import Database
 
 from .deployment import Deployment
 
-pytestmark = pytest.mark.xdist_group("hosts-deployed")
+pytestmark = [pytest.mark.xdist_group("hosts-deployed"), pytest.mark.timeout(900)]
 
 
 def test_a_remote_backup_answers_as_the_host_does(deployed: Deployment) -> None:

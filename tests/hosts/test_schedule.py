@@ -10,7 +10,7 @@ from tests.servers import Database
 from . import deployment
 from .deployment import LOGS, Deployment, wait
 
-pytestmark = pytest.mark.xdist_group("hosts-deployed")
+pytestmark = [pytest.mark.xdist_group("hosts-deployed"), pytest.mark.timeout(900)]
 
 EVERY_MINUTE = "* * * * *"
 KEEP_TWO = {"KEEP_LAST": 2, "KEEP_DAILY": 0, "KEEP_WEEKLY": 0, "KEEP_MONTHLY": 0}
