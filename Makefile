@@ -30,6 +30,15 @@ prune: $(VENV)/host ## Show what retention deletes; delete it with APPLY=1: ENV=
 accept: $(VENV)/host ## Accept a suspect backup: FILE=latest|NAME [ENV=dev]
 	@$(INVOKE) accept $(if $(FILE),--file '$(FILE)') $(options)
 
+##@ Backup hosts
+.PHONY: deploy fetch doctor
+deploy: $(VENV)/host ## Make backup hosts of an inventory's machines: ENV=prod [CHECK=1] [ARGS="--ask-vault-pass"]
+	@$(INVOKE) deploy $(env) $(if $(CHECK),--check) $(if $(ARGS),--args "$(ARGS)")
+fetch: $(VENV)/host ## Bring a backup here and verify it: ENV=prod [FILE=latest] [DEST=directory]
+	@$(INVOKE) fetch $(env) $(if $(FILE),--file '$(FILE)') $(dest)
+doctor: $(VENV)/host ## Will the next scheduled backup work, did the last one: ENV=prod
+	@$(INVOKE) doctor $(env) $(json)
+
 ##@ Demonstration
 .PHONY: demo demo-clean
 demo: $(VENV)/host ## Start a throwaway database here, back it up, verify, list and prune

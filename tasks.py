@@ -10,11 +10,14 @@ from pathlib import Path
 
 from invoke.collection import Collection
 from invoke.context import Context
+from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from helpers import cli, demo, entry, envfiles, inventory
+from helpers import cli, demo, entry, envfiles, inventory, remote
+from helpers import fetch as fetching
 from helpers.entry import Answer
 from helpers.errors import ConfigError
+from helpers.inventory import Host
 from helpers.settings import HOST_DIR
 
 ROOT = Path(__file__).resolve().parent
@@ -27,9 +30,17 @@ def _routed(verb: Task[Callable[..., None]]) -> Task[Callable[..., None]]:
 
     @functools.wraps(verb.body)
     def body(context: Context, *args: object, **options: object) -> None:
-        with entry.guard(verb.name, as_json=bool(options.get("json"))):
-            _refuse_remote(_environment(options.get("env")))
-        verb.body(context, *args, **options)
+        as_json = bool(options.get("json"))
+        with entry.guard(verb.name, as_json=as_json):
+            environment = _environment(options.get("env"))
+            hosts = _remote(environment)
+            if environment and hosts:
+                words = remote.argv(verb.name, environment, options)
+                replies = remote.ask(ROOT, environment, hosts, words)
+        if not hosts:
+            verb.body(context, *args, **options)
+        elif code := remote.show(verb.name, replies, as_json=as_json):
+            raise Exit(code=code)
 
     return Task(body, name=verb.name, help=verb.help)
 
@@ -41,15 +52,55 @@ def _environment(env: object) -> str | None:
     return str(named) if named else described[0] if len(described) == 1 else None
 
 
-def _refuse_remote(environment: str | None) -> None:
-    if environment is None:
-        return
-    remote = [host.name for host in inventory.hosts(ROOT, environment) if not host.local]
-    if remote:
+def _remote(environment: str | None) -> list[Host]:
+    """The hosts of an environment whose backups are not here; some here, some not is an error."""
+    hosts = inventory.hosts(ROOT, environment) if environment else []
+    remote_ones = [host for host in hosts if not host.local]
+    if remote_ones and len(remote_ones) < len(hosts):
         raise ConfigError(
-            f"The backups of {environment} run on {', '.join(remote)}, not here.",
-            "Log in there and run pgbackup.",
+            f"The inventory of {environment} has this machine and others in it.",
+            "Give this machine an environment of its own.",
         )
+    return remote_ones
+
+
+@task(
+    help={
+        "env": "Environment: the inventory to deploy",
+        "check": "Change nothing, show what would change",
+        "args": "More arguments for ansible-playbook, such as --ask-vault-pass",
+    }
+)
+def deploy(context: Context, env: str, check: bool = False, args: str = "") -> None:
+    """Make backup hosts of the machines in an environment's inventory, or bring them up to date."""
+    with entry.guard("deploy", as_json=False):
+        inventory.hosts(ROOT, env)
+    dry = " --check --diff" if check else ""
+    program = Path(sys.executable).with_name("ansible-playbook")
+    with context.cd(str(ROOT)):
+        command = f"{program} deploy-backups.yml --inventory inventories/{env}{dry} {args}".rstrip()
+        context.run(command, pty=sys.stdout.isatty())
+
+
+@task(
+    help={
+        "env": "Environment: the inventory to fetch from",
+        "file": "A backup's name, or `latest`",
+        "dest": "Where to put it; backups/<environment> by default",
+    }
+)
+def fetch(_context: Context, env: str, file: str = "latest", dest: str | None = None) -> None:
+    """Bring a backup from its host to this machine, and verify it here."""
+
+    def work() -> Answer:
+        hosts = _remote(env)
+        place = Path(dest).expanduser().absolute() if dest else ROOT / "backups" / env
+        path = fetching.fetch(ROOT, env, hosts, file, place)
+        return Answer(
+            {}, f"{path.name}: fetched and verified, every file and every row.\nIt is {path}"
+        )
+
+    entry.run("fetch", work, as_json=False)
 
 
 @task(name="demo")
@@ -92,6 +143,7 @@ def lint(context: Context) -> None:
         f"ruff format --check {PYTHON_FILES}",
         "mypy",
         "yamllint --strict .",
+        "ansiblelint",
     ):
         _tool(context, command)
 
@@ -131,9 +183,23 @@ def requirements(context: Context) -> None:
 def _tool(context: Context, command: str) -> None:
     """Run a development tool of this virtual environment from the project's root."""
     with context.cd(str(ROOT)):
-        context.run(f"{sys.executable} -m {command}", echo=True, pty=sys.stdout.isatty())
+        context.run(
+            f"{sys.executable} -m {command}",
+            echo=True,
+            pty=sys.stdout.isatty(),
+            # ansible.cfg refuses to go on without an inventory, and ansible-lint names none.
+            env={"ANSIBLE_INVENTORY": "inventories/dev"},
+        )
 
 
 ns = Collection(
-    *(_routed(verb) for verb in cli.VERBS), demo_, demo_clean, lint, test, bench, requirements
+    *(_routed(verb) for verb in cli.VERBS),
+    deploy,
+    fetch,
+    demo_,
+    demo_clean,
+    lint,
+    test,
+    bench,
+    requirements,
 )

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from . import checks
 from .backup import Outcome
+from .doctor import Finding
 from .entry import Answer, printable
 from .errors import RefusedError, VerificationError
 from .listing import Backup
@@ -131,6 +132,19 @@ def planned(plans: Sequence[Plan], *, applied: bool) -> Answer:
         ],
     }
     return Answer(document, text, tuple(tables))
+
+
+def examined(environment: str, findings: Sequence[Finding]) -> Answer:
+    """What the doctor found, a line each; the code of a refusal if something failed."""
+    failed = [finding for finding in findings if finding.level == "FAILED"]
+    lines = [f"{finding.level:<8} {finding.check}: {finding.said}" for finding in findings]
+    document = {
+        "environment": environment,
+        "healthy": not failed,
+        "checks": [vars(finding) for finding in findings],
+    }
+    code = RefusedError.exit_code if failed else 0
+    return Answer(document, printable("\n".join(lines)), code=code)
 
 
 def _table(title: str) -> Table:

@@ -11,8 +11,9 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task, task
 
-from . import accepting, answers, entry, envfiles, foreign, listing, progress
+from . import accepting, answers, entry, envcheck, envfiles, foreign, listing, progress
 from . import backup as backing_up
+from . import doctor as diagnosing
 from . import prune as pruning
 from . import settings as configuration
 from . import verify as verifying
@@ -172,7 +173,37 @@ def accept(
     entry.run("accept", work, as_json=json)
 
 
-VERBS: tuple[Task[Callable[..., None]], ...] = (backup, verify, list_, prune, accept)
+@task(help={"env": _HELP["env"], "file": "The env file"})
+def check_env(_context: Context, env: str, file: str) -> None:
+    """Check an env file before it is put where scheduled backups read it."""
+
+    def work() -> Answer:
+        envcheck.check(Path(file), env)
+        return Answer({}, f"{file} describes {env}.")
+
+    entry.run("check-env", work, as_json=False)
+
+
+@task(help=_help("env", "json"))
+def doctor(_context: Context, env: str | None = None, json: bool = False) -> None:
+    """Say whether the next scheduled backup would work and whether the last one did."""
+
+    def work() -> Answer:
+        named = env or os.environ.get("BACKUP_ENV") or load(None).environment
+        return answers.examined(named, diagnosing.examine(named, root(), HOST_DIR))
+
+    entry.run("doctor", work, as_json=json)
+
+
+VERBS: tuple[Task[Callable[..., None]], ...] = (
+    backup,
+    verify,
+    list_,
+    prune,
+    accept,
+    doctor,
+    check_env,
+)
 """Every verb, in the order that help shows them."""
 
 

@@ -72,6 +72,10 @@ class ReplayConflictError(ToolError):
     """A standby server ended a query because replay needed what it was reading."""
 
 
+class RemoteError(BackupError):
+    """A backup host could not be used: unreachable, or Ansible failed before the helper ran."""
+
+
 class Interruption(BackupError):  # noqa: N818 - it is a request, not an error
     """A signal asked the run to end; the exit code is 128 and the signal's number."""
 

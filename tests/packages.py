@@ -22,6 +22,12 @@ NEEDED: dict[str, Callable[[], bool]] = {
     "postgresql": _any_server,
     "openssl": _program("openssl"),
     "util-linux": _program("setpriv"),
+    "mmdebstrap": _program("mmdebstrap"),
+    "systemd-container": _program("systemd-nspawn"),
+    "iptables": _program("iptables"),
+    "iproute2": _program("ip"),
+    "openssh-client": _program("ssh"),
+    "gnupg": _program("gpg"),
 }
 """Debian's packages, each with the way to see that it is there."""
 

@@ -1,0 +1,1 @@
+"""Throwaway hosts with a real systemd, sshd and cron, and what Ansible makes of them."""

@@ -1,0 +1,78 @@
+"""Verbs on the control machine do their work on the host and answer as the host does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.running import SECRET
+from tests.servers import Database
+
+from .deployment import Deployment
+
+pytestmark = [pytest.mark.xdist_group("hosts-deployed"), pytest.mark.timeout(900)]
+
+
+def test_a_remote_backup_answers_as_the_host_does(deployed: Deployment) -> None:
+    before = deployed.names()
+    ran = deployed.checkout.invoke("backup", "--env", "prod")
+    assert ran.code == 0, ran.said
+    assert "2,200 rows" in ran.out
+    assert SECRET not in ran.said
+    assert len(deployed.names() - before) == 1
+
+
+def test_a_remote_answer_in_json_is_the_hosts_document(deployed: Deployment) -> None:
+    ran = deployed.checkout.invoke("list", "--env", "prod", "--json")
+    assert ran.code == 0, ran.said
+    assert ran.json["backups"] == deployed.backups()
+
+
+def test_a_remote_verb_ends_with_the_helpers_exit_code(
+    deployed: Deployment, chat: Database
+) -> None:
+    missing = deployed.checkout.invoke("verify", "--env", "prod", "--file", "nothing")
+    assert missing.code == 7, missing.said
+    chat.server.scratch.stop()
+    try:
+        failed = deployed.checkout.invoke("backup", "--env", "prod")
+    finally:
+        chat.server.scratch.start()
+    assert failed.code == 3, failed.said
+    assert "backup failed: " in failed.err
+
+
+def test_fetch_brings_a_verified_backup_here(deployed: Deployment) -> None:
+    newest = deployed.backups()[0]["name"]
+    ran = deployed.checkout.invoke("fetch", "--env", "prod", "--file", "latest")
+    assert ran.code == 0, ran.said
+    fetched = deployed.checkout.path / "backups/prod" / newest
+    assert (fetched / "manifest.json").exists()
+    assert "verified" in ran.out
+
+
+def test_the_doctor_finds_a_deployed_host_well(deployed: Deployment) -> None:
+    assert deployed.pgbackup("backup", "--env", "prod").code == 0
+    ran = deployed.checkout.invoke("doctor", "--env", "prod")
+    assert ran.code == 0, ran.said
+    assert "FAILED" not in ran.out
+
+
+@pytest.mark.parametrize(
+    ("ail", "cure"),
+    [
+        ("systemctl stop cron", "systemctl start cron"),
+        ("usermod --lock pgbackup", "usermod --password '*' pgbackup"),
+        ("mv /etc/cron.d/pgbackup-prod /tmp/kept", "mv /tmp/kept /etc/cron.d/pgbackup-prod"),
+        ("chmod 600 /etc/pgbackup/prod.env", "chmod 640 /etc/pgbackup/prod.env"),
+    ],
+)
+def test_the_doctor_finds_what_would_stop_the_next_run(
+    deployed: Deployment, ail: str, cure: str
+) -> None:
+    deployed.host.ssh(ail)
+    try:
+        ran = deployed.pgbackup("doctor", "--env", "prod")
+    finally:
+        deployed.host.ssh(cure)
+    assert ran.code == 8, ran.said
+    assert "FAILED" in ran.out
