@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from invoke.exceptions import Exit, ParseError
+from invoke.exceptions import ParseError
 from invoke.program import Program
 
-from . import __version__
+from . import __version__, entry
 from .cli import namespace
 from .errors import ConfigError
 
@@ -32,7 +33,9 @@ def _usage_errors() -> Iterator[None]:
     try:
         yield
     except ParseError as error:
-        raise Exit(f"{error}", code=ConfigError.exit_code) from error
+        do = "Run pgbackup --help, or pgbackup --help VERB, to see what there is."
+        with entry.guard("pgbackup", as_json="--json" in sys.argv):
+            raise ConfigError(f"{error}", do) from error
 
 
 def main() -> None:
