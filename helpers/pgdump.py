@@ -23,6 +23,9 @@ EXCLUDE_BYTES = 1_000_000
 _CHATTER = re.compile(r"^pg_dump: (?!error:|fatal:|detail:|hint:|warning:).*$", re.MULTILINE)
 """What --verbose adds: it names the catalogues it reads, and must not be taken for errors."""
 
+_REASON = re.compile(r"^pg_dump: detail: Error message from server: (.+)$", re.MULTILINE)
+"""pg_dump's error says only which call failed."""
+
 _STARTED = re.compile(r'dumping contents of table "(.*)"$')
 
 
@@ -121,10 +124,12 @@ def watcher(
 
 
 def first_error(errors: str) -> str:
-    """The first line of a tool's stderr that says what went wrong."""
+    """The first line of a tool's stderr that says what went wrong, and why by the server."""
     lines = [line for line in errors.splitlines() if line.strip()]
     wrong = [line for line in lines if "error:" in line.lower() or "fatal" in line.lower()]
-    return next(iter(wrong or lines[-1:]), "it gave no reason")
+    said = next(iter(wrong or lines[-1:]), "it gave no reason")
+    reason = _REASON.search(errors)
+    return f"{said} ({reason[1].strip()})" if reason else said
 
 
 def failure(tool: str, done: processes.Completed, session: Session, directory: Path) -> BackupError:
