@@ -23,7 +23,8 @@ def login(database: Database, password: str) -> None:
     """Create the role that backups connect as, or give it another password."""
     if not database.query("SELECT FROM pg_roles WHERE rolname = %s", ROLE):
         database.execute(f"CREATE ROLE {ROLE} LOGIN; GRANT pg_read_all_data TO {ROLE}")
-    database.execute(f"ALTER ROLE {ROLE} PASSWORD '{password}'")
+    quoted = password.replace("'", "''")
+    database.execute(f"ALTER ROLE {ROLE} PASSWORD '{quoted}'")
 
 
 def described(
