@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,8 +40,16 @@ def _usage_errors() -> Iterator[None]:
 
 
 def main() -> None:
-    """Run one verb."""
-    Pgbackup(name="pgbackup", binary="pgbackup", namespace=namespace(), version=__version__).run()
+    """Run one verb; whoever reads its output may stop reading early."""
+    program = Pgbackup(
+        name="pgbackup", binary="pgbackup", namespace=namespace(), version=__version__
+    )
+    try:
+        program.run()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -56,28 +56,13 @@ def describe(
         if table.oid in entries
     )
     files = _files(directory, {paths[oid].name: facts.file for oid, facts in data.items()})
-    finished = datetime.now(UTC)
     return Manifest(
-        backup=manifest.BackupPart(
-            name=str(name),
-            environment=name.environment,
-            started=started,
-            finished=finished,
-            seconds=round((finished - started).total_seconds(), 3),
-            toolkit_version=__version__,
-            host=socket.gethostname(),
-        ),
+        backup=_backup(name, started),
         database=_database(dumped),
         snapshot=dumped.taken,
         tables=tables,
-        sequences=tuple(
-            manifest.SequencePart(schema_=schema, name=sequence, value=value, is_called=called)
-            for schema, sequence, value, called in toc.sequence_values(contents)
-        ),
-        extensions=tuple(
-            manifest.ExtensionPart(name=extension, version=version, schema_=schema)
-            for extension, version, schema in dumped.extensions
-        ),
+        sequences=_sequences(contents),
+        extensions=_extensions(dumped),
         large_objects=dumped.large_objects,
         roles=tuple(sorted({*dumped.roles, *toc.owners(contents)})),
         files=files,
@@ -173,6 +158,33 @@ def _files(directory: Path, known: Mapping[str, FileFacts]) -> tuple[manifest.Fi
     return tuple(
         manifest.FilePart(path=name, size=fact.size, sha256=fact.sha256)
         for name, fact in facts.items()
+    )
+
+
+def _backup(name: Name, started: datetime) -> manifest.BackupPart:
+    finished = datetime.now(UTC)
+    return manifest.BackupPart(
+        name=str(name),
+        environment=name.environment,
+        started=started,
+        finished=finished,
+        seconds=round((finished - started).total_seconds(), 3),
+        toolkit_version=__version__,
+        host=socket.gethostname(),
+    )
+
+
+def _sequences(contents: Toc) -> tuple[manifest.SequencePart, ...]:
+    return tuple(
+        manifest.SequencePart(schema_=schema, name=sequence, value=value, is_called=called)
+        for schema, sequence, value, called in toc.sequence_values(contents)
+    )
+
+
+def _extensions(dumped: Dumped) -> tuple[manifest.ExtensionPart, ...]:
+    return tuple(
+        manifest.ExtensionPart(name=extension, version=version, schema_=schema)
+        for extension, version, schema in dumped.extensions
     )
 
 

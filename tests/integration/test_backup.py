@@ -18,13 +18,6 @@ from ..servers import Database
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    place = tmp_path / "store"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
 def env(database: Database, store: Path) -> dict[str, str]:
     """Environment `test` on a database with one table of 100 rows."""
     database.execute(

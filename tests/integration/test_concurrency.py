@@ -39,13 +39,6 @@ def small(database: Database) -> Database:
     return database
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Path:
-    place = tmp_path / "store"
-    place.mkdir()
-    return place
-
-
 def test_a_second_backup_of_one_database_ends_at_once_and_names_the_first(
     source: Database, store: Path, tmp_path: Path
 ) -> None:

@@ -68,13 +68,6 @@ def fails(env: Mapping[str, str], cwd: Path, store: Path, code: int, *says: str)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    place = tmp_path / "store"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
 def role(database: Database) -> Iterator[str]:
     """A role that may read the 100 rows of `notes`, and nothing else; SECRET is its password."""
     name = f"reader_{database.name}"

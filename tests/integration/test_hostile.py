@@ -18,13 +18,6 @@ ONE_ONLY = {f"KEEP_{rule}": "0" for rule in ("DAILY", "WEEKLY", "MONTHLY", "YEAR
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    place = tmp_path / "store"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
 def env(database: Database, store: Path) -> dict[str, str]:
     """Environment `test` on a database with one table of 100 rows, of whose backups one stays."""
     database.execute("CREATE TABLE notes AS SELECT generate_series(1, 100) AS id")

@@ -50,13 +50,6 @@ def earlier(source: Database, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Path:
-    place = tmp_path / "store"
-    place.mkdir()
-    return place
-
-
-@pytest.fixture
 def kept(store: Path, earlier: Path) -> Path:
     """A store of a test's own, with that earlier backup."""
     return shutil.copytree(earlier, store, dirs_exist_ok=True)
