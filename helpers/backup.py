@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from .postgres import Session
 from .progress import Progress
 from .prune import Plan
 from .settings import Settings
-from .store import Name, Store, storage_error
+from .store import Name, Store, private_files, storage_error
 
 
 @dataclass(frozen=True)
@@ -30,12 +29,12 @@ class Outcome:
     pruned: Plan | None
 
 
+@private_files()
 def run(settings: Settings, progress: Progress, *, then_prune: bool) -> Outcome:
     """Take one backup and publish it, verified; every earlier backup is as it was if it fails.
 
     Raises any BackupError. A backup that looks as if data were lost is published as suspect.
     """
-    os.umask(0o077)
     store = _open_store(settings)
     with postgres.connect(settings.connection.parameters) as session:
         database = session.facts().database

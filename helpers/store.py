@@ -194,6 +194,16 @@ class Store:
             shutil.rmtree(doomed)
 
 
+@contextmanager
+def private_files() -> Iterator[None]:
+    """Let nobody else read what we and our tools write meanwhile."""
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
 def sync_tree(directory: Path) -> None:
     """Put every file in a directory on the disk, then the directory; raises OSError."""
     for entry in os.scandir(directory):
