@@ -18,7 +18,7 @@ def test_sudo_that_needs_a_password_is_refused(host: Host, checkout: Checkout) -
     host.ssh("cp -r /root/.ssh /home/admin/ && chown -R admin: /home/admin/.ssh")
     checkout.describe("prod", {host.name: {**host.variables(), "ansible_user": "admin"}})
     refused = _refused(checkout, host)
-    assert "sudo on this host needs a password" in refused.said
+    assert "Root's rights are not to be had on this host" in refused.said
     assert "--ask-become-pass" in refused.said
 
 
