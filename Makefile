@@ -69,6 +69,6 @@ help: ## Show this
 $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 $(VENV)/host: requirements.txt | $(VENV)/bin/python
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $< && touch $@
+	@$(VENV)/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes --requirement $< && touch $@
 $(VENV)/dev: requirements-dev.txt $(VENV)/host
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $< && touch $@
+	@$(VENV)/bin/python -m pip install --quiet --no-cache-dir --disable-pip-version-check --require-hashes --requirement $< && touch $@

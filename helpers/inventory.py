@@ -38,7 +38,8 @@ def hosts(root: Path, environment: str) -> list[Host]:
     program = Path(sys.executable).with_name("ansible-inventory")
     done = processes.run(
         [str(program), "--inventory", str(place), "--list"],
-        env={"ANSIBLE_CONFIG": str(root / "ansible.cfg")},
+        # Ansible makes its own directory, by default in the user's home
+        env={"ANSIBLE_CONFIG": str(root / "ansible.cfg"), "ANSIBLE_HOME": str(root / ".ansible")},
     )
     if done.returncode:
         said = next(iter(done.errors.splitlines()), "ansible-inventory gave no reason")

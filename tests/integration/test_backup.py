@@ -13,7 +13,7 @@ import pytest
 from helpers import sampledata
 from helpers.store import parse_name
 
-from ..running import Ran, environment, pgbackup
+from ..running import SECRET, Ran, environment, pgbackup
 from ..servers import Database
 
 
@@ -232,3 +232,23 @@ def test_the_environment_of_other_programs_does_not_reach_the_dump(
     confused = {**env, "HOME": str(tmp_path), "PGCLIENTENCODING": "LATIN1", "LC_ALL": "de_DE.UTF-8"}
     confused["PSQLRC"] = os.fspath(tmp_path / ".psqlrc")
     take(confused, tmp_path)
+
+
+def test_a_role_that_may_not_read_the_roles_backs_up_without_them(
+    database: Database, store: Path, tmp_path: Path
+) -> None:
+    role = f"reader_of_{database.name}"
+    database.execute(
+        f"CREATE TABLE notes AS SELECT 1 AS n; CREATE ROLE {role} LOGIN PASSWORD '{SECRET}';"
+        f"GRANT SELECT ON notes TO {role}; REVOKE SELECT ON pg_catalog.pg_auth_members FROM PUBLIC"
+    )
+    admin = database.server.scratch
+    url = f"postgresql://{role}:{SECRET}@127.0.0.1:{admin.port}/{database.name}"
+    ran = pgbackup("backup", "--json", env=environment(url, store), cwd=tmp_path)
+    assert ran.code == 0, ran.said
+    (note,) = ran.json["notes"]
+    assert note.startswith("no globals.sql: ")
+    place = Path(ran.json["backup"]["path"])
+    assert not (place / "globals.sql").exists()
+    assert "create them by hand" in (place / "RESTORE.md").read_text()
+    database.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")

@@ -96,6 +96,17 @@ def test_running_it_again_works_and_the_make_targets_follow_it(shown: str, check
     assert len(list(elsewhere.glob("chat_demo_*"))) == 1
 
 
+def test_dev_is_what_env_local_describes(shown: str, checkout: Path) -> None:
+    lines = (checkout / ".env.demo").read_text().splitlines()
+    kept = [line for line in lines if line.startswith("DATABASE_URL")]
+    (checkout / ".env.local").write_text("\n".join(kept))
+    (checkout / ".env.local").chmod(0o600)
+    ran = make(checkout, "backup", "ENV=dev")
+    assert ran.returncode == 0, ran.stderr
+    assert len(list((checkout / "backups/dev").glob("chat_dev_*"))) == 1
+    (checkout / ".env.local").unlink()
+
+
 def test_cleaning_up_stops_the_server_and_leaves_nothing(shown: str, checkout: Path) -> None:
     pid = int((checkout / ".demo/server/data/postmaster.pid").read_text().splitlines()[0])
     assert make(checkout, "demo-clean").returncode == 0
