@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+
+from ..running import environment
+from ..servers import Database
+from .disturbing import take
 
 
 @pytest.fixture
@@ -13,3 +18,24 @@ def store(tmp_path: Path) -> Path:
     place = tmp_path / "store"
     place.mkdir()
     return place
+
+
+@pytest.fixture
+def small(database: Database) -> Database:
+    """A database with one small table."""
+    database.execute("CREATE TABLE notes AS SELECT generate_series(1, 100) AS id")
+    return database
+
+
+@pytest.fixture(scope="module")
+def earlier(source: Database, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one backup of the module's own `source`."""
+    place = tmp_path_factory.mktemp("earlier")
+    take(environment(source.url, place), place.parent)
+    return place
+
+
+@pytest.fixture
+def kept(store: Path, earlier: Path) -> Path:
+    """A store of a test's own, with that earlier backup."""
+    return shutil.copytree(earlier, store, dirs_exist_ok=True)

@@ -33,12 +33,6 @@ def source(server: Server) -> Iterator[Database]:
         yield database
 
 
-@pytest.fixture
-def small(database: Database) -> Database:
-    database.execute("CREATE TABLE notes AS SELECT generate_series(1, 100) AS id")
-    return database
-
-
 def test_a_second_backup_of_one_database_ends_at_once_and_names_the_first(
     source: Database, store: Path, tmp_path: Path
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import threading
@@ -221,20 +220,6 @@ def source(server: Server) -> Iterator[Database]:
     with server.database() as database:
         fill_with_data(database, tables=2)
         yield database
-
-
-@pytest.fixture(scope="module")
-def earlier(source: Database, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with one backup of it."""
-    place = tmp_path_factory.mktemp("earlier")
-    take(environment(source.url, place), place.parent)
-    return place
-
-
-@pytest.fixture
-def kept(store: Path, earlier: Path) -> Path:
-    """A store of a test's own, with that earlier backup."""
-    return shutil.copytree(earlier, store, dirs_exist_ok=True)
 
 
 @pytest.fixture

@@ -38,12 +38,6 @@ def source(server: Server) -> Iterator[Database]:
         yield database
 
 
-@pytest.fixture
-def small(database: Database) -> Database:
-    database.execute("CREATE TABLE notes AS SELECT generate_series(1, 100) AS id")
-    return database
-
-
 def test_a_store_that_is_missing_is_named_and_not_made(small: Database, tmp_path: Path) -> None:
     store = tmp_path / "not" / "mounted"
     ran = pgbackup("backup", env=environment(small.url, store), cwd=tmp_path)
