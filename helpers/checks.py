@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import FailFast
+from pydantic import FailFast, Field
 
 from . import streams
 from .errors import VerificationError
@@ -24,13 +24,22 @@ FILES, ARCHIVE, DRILL = 1, 2, 3
 """The depths of verification."""
 
 
+class Recovery(Model):
+    """How long a drill's restore took, in seconds: in all, and each phase by its name."""
+
+    server_version: str
+    seconds: float
+    phases: dict[str, float]
+
+
 class Check(Model):
-    """The last result at one depth; `problems` are sentences."""
+    """The last result at one depth; `problems` are sentences. A drill has a `recovery`."""
 
     depth: int
     outcome: Outcome
     time: datetime
     problems: Annotated[tuple[str, ...], FailFast()] = ()
+    recovery: Annotated[Recovery | None, Field(exclude_if=lambda found: found is None)] = None
 
 
 class Accepted(Model):
