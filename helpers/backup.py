@@ -17,7 +17,7 @@ from .postgres import Session
 from .progress import Progress
 from .prune import Plan
 from .settings import Settings
-from .store import Name, Store, private_files, storage_error
+from .store import Name, Store, private_files, storage_error, sync_tree
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,8 @@ def _losses(earlier: Backup | None, found: Manifest, max_shrink: int) -> tuple[s
 
 
 def _prove(partial: Path, name: Name, jobs: int, progress: Progress) -> None:
-    """Read the whole backup again; only what passes may bear its name."""
+    """Read the whole backup again, from the disk; only what passes may bear its name."""
+    sync_tree(partial)
     result = verify.verify(partial, str(name), jobs, progress)
     if not result.passed:
         raise VerificationError(

@@ -67,15 +67,11 @@ def dump(
             taken,
             tuple(tables),
             session.columns(data),
-            _count(session, [table for table in data if table.oid not in copied]),
+            # An extension's are not all dumped, so not counted.
+            session.count([t for t in data if t.oid not in copied and not t.extension]),
             copied,
             session.extensions(),
             session.roles(),
             session.large_objects(),
             pgdump.dump_globals(client, session.target(), directory / GLOBALS),
         )
-
-
-def _count(session: Session, tables: Sequence[Table]) -> dict[int, int]:
-    """Each table's rows in the snapshot; an extension's are not all dumped, so not counted."""
-    return {table.oid: session.count(table) for table in tables if not table.extension}

@@ -177,10 +177,10 @@ class Store:
             shutil.rmtree(path, ignore_errors=True)
 
     def publish(self, partial: Path, name: Name) -> Path:
-        """Give a finished directory its name: everything reaches the disk, then one rename."""
+        """Give a directory whose files are on the disk its name, in one rename."""
         target = self.place(name)
         with storage_errors(partial):
-            sync_tree(partial)
+            sync_directory(partial)
             partial.rename(target)
             sync_directory(self.path)
         return target

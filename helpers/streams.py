@@ -141,7 +141,9 @@ class _Reader:
     def blocks(self) -> Iterator[bytes]:
         with opened(self._path) as file:
             _forget_cache(file)
-            while block := file.read(BLOCK):
+            # To read a small file, a block's worth of memory need not be had and given back.
+            step = min(BLOCK, os.fstat(file.fileno()).st_size + 1)
+            while block := file.read(step):
                 self._digest.update(block)
                 self.size += len(block)
                 yield block

@@ -193,19 +193,23 @@ class _Reader:
 
     def __init__(self, data: bytes) -> None:
         self._data = data
+        self._length = len(data)
         self.position = 0
 
     def raw(self, length: int) -> bytes:
         end = self.position + length
-        if end > len(self._data):
+        if end > self._length:
             raise malformed("ends in the middle")
         piece, self.position = self._data[self.position : end], end
         return piece
 
     def integer(self) -> int:
         """A sign byte, then the magnitude, least significant byte first."""
-        piece = self.raw(5)
-        sign, magnitude = piece[0], int.from_bytes(piece[1:], "little")
+        start, self.position = self.position, self.position + 5
+        if self.position > self._length:
+            raise malformed("ends in the middle")
+        sign = self._data[start]
+        magnitude = int.from_bytes(self._data[start + 1 : self.position], "little")
         if sign > 1 or magnitude > _INT_MAX:
             raise malformed("holds a number that is none")
         if sign and not magnitude:
