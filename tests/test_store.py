@@ -257,31 +257,6 @@ def test_publishing_gives_the_whole_directory_its_name(store: Store) -> None:
     assert store.names() == [named()]
 
 
-def test_a_backup_is_on_the_disk_before_it_bears_its_name(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A fake: nobody can cut the power here. It only writes down in which order things happen.
-    said: list[str] = []
-    real_sync, real_rename = os.fsync, Path.rename
-
-    def sync(descriptor: int) -> None:
-        said.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
-        real_sync(descriptor)
-
-    def rename(self: Path, target: Path) -> Path:
-        said.append("rename")
-        return real_rename(self, target)
-
-    monkeypatch.setattr(os, "fsync", sync)
-    monkeypatch.setattr(Path, "rename", rename)
-    with store.partial(named()) as partial:
-        (partial / "a").write_text("data")
-        (partial / "b").write_text("data")
-        store.publish(partial, named())
-    assert sorted(said[:2]) == ["a", "b"]
-    assert said[2:] == [f".partial-{named()}", "rename", "store"]
-
-
 def test_publishing_never_replaces_a_backup(store: Store) -> None:
     store.place(named()).mkdir()
     (store.place(named()) / "old").touch()
