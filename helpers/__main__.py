@@ -1,56 +1,14 @@
-"""The verbs as a program: `pgbackup` on a backup host."""
+"""`pgbackup` on a backup host: the program, started so that Ctrl-C never shows a traceback."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import signal
 
-from invoke.exceptions import ParseError
-from invoke.program import Program
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Half of a second goes by before the program's own handlers are there.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from . import __version__, entry
-from .cli import namespace
-from .errors import ConfigError
-
-
-class Pgbackup(Program):
-    """Invoke's program, with the contract's exit code for a misspelt command line."""
-
-    def parse_core(self, argv: list[str] | None) -> None:
-        """Read the program's own options."""
-        with _usage_errors():
-            super().parse_core(argv)
-
-    def parse_tasks(self) -> None:
-        """Read the verb and its options."""
-        with _usage_errors():
-            super().parse_tasks()
-
-
-@contextmanager
-def _usage_errors() -> Iterator[None]:
-    try:
-        yield
-    except ParseError as error:
-        do = "Run pgbackup --help, or pgbackup --help VERB, to see what there is."
-        with entry.guard("pgbackup", as_json="--json" in sys.argv):
-            raise ConfigError(f"{error}", do) from error
-
-
-def main() -> None:
-    """Run one verb; whoever reads its output may stop reading early."""
-    program = Pgbackup(
-        name="pgbackup", binary="pgbackup", namespace=namespace(), version=__version__
-    )
-    try:
-        program.run()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-
+from .program import main
 
 if __name__ == "__main__":
     main()

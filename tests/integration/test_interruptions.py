@@ -162,6 +162,17 @@ def test_a_signal_while_a_backup_is_verified_leaves_it_as_it_was(
     assert pgbackup("verify", "--file", name, env=env, cwd=tmp_path).code == 0
 
 
+def test_an_interrupt_while_modules_are_still_being_read_shows_no_traceback(
+    tmp_path: Path,
+) -> None:
+    with begun("list", env=environment(None, tmp_path), cwd=tmp_path) as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        soon(lambda: "pydantic_core" in maps.read_text(), "one of the modules")
+        process.send_signal(signal.SIGINT)
+        ran = ended(process, tmp_path)
+    assert ran.code in {-signal.SIGINT, 130}, ran.said
+
+
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_dump_tool_that_is_killed_fails_the_backup(
     source: Database, kept: Path, tmp_path: Path, form: str
