@@ -93,9 +93,11 @@ def binary_data(path: Path) -> DataFacts:
     the end of a row, PostgreSQL itself would restore it without an error.
     """
     reader = _Reader(path)
+    raw = path.suffix != ".gz"
     digest, size, begin, end = hashlib.sha256(), 0, b"", b""
     for piece in _content(reader, path):
-        digest.update(piece)
+        if not raw:  # else it is the file's own, which the reader has
+            digest.update(piece)
         size += len(piece)
         begin = begin if len(begin) >= len(SIGNATURE) else begin + piece[: len(SIGNATURE)]
         end = (end + piece[-len(TRAILER) :])[-len(TRAILER) :]
@@ -103,7 +105,8 @@ def binary_data(path: Path) -> DataFacts:
         raise _bad(path, "does not begin as binary data does")
     if end != TRAILER:
         raise _bad(path, "ends before its data does")
-    return DataFacts(reader.facts(), None, size, digest.hexdigest())
+    facts = reader.facts()
+    return DataFacts(facts, None, size, facts.sha256 if raw else digest.hexdigest())
 
 
 def ends(path: Path, length: int, *, gzipped: bool) -> tuple[bytes, bytes]:
