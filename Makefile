@@ -47,7 +47,7 @@ demo-clean: ## Stop that database and remove it
 	@if [ -x $(INVOKE) ]; then $(INVOKE) demo-clean; fi
 
 ##@ Development
-.PHONY: check lint test bench requirements clean
+.PHONY: check lint test bench soak requirements clean
 check: lint test ## Lint, then test
 lint: $(VENV)/dev ## Ruff, mypy, yamllint, ansible-lint
 	@$(INVOKE) lint
@@ -55,6 +55,8 @@ test: $(VENV)/dev ## Set up what is missing and run every test: [ARGS="-k name"]
 	@$(INVOKE) test $(if $(ARGS),--args "$(ARGS)")
 bench: $(VENV)/dev ## Measure beside pg_dump: [SIZE=500] megabytes [ROUNDS=3] [WRITE=1] into docs/performance.md
 	@$(INVOKE) bench $(if $(SIZE),--megabytes $(SIZE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WRITE),--write)
+soak: $(VENV)/dev ## Back up under writers and DDL, restore, check, again and again: [ROUNDS=1000]
+	@$(INVOKE) soak $(if $(ROUNDS),--rounds $(ROUNDS))
 requirements: $(VENV)/dev ## Pin the requirements anew
 	@$(INVOKE) requirements
 clean: demo-clean ## Remove what can be made again

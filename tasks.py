@@ -168,6 +168,12 @@ def bench(context: Context, megabytes: int = 500, rounds: int = 3, write: bool =
     _tool(context, f"tests.bench --megabytes {megabytes} --rounds {rounds}{keep}")
 
 
+@task(help={"rounds": "Backups to take and restore, shared out among the majors at hand"})
+def soak(context: Context, rounds: int = 1000) -> None:
+    """Back up a small database under writers and DDL, restore and check it, again and again."""
+    _tool(context, f"tests.soak --rounds {rounds}")
+
+
 @task
 def requirements(context: Context) -> None:
     """Pin every requirements*.txt anew from its .in file, with hashes."""
@@ -201,5 +207,6 @@ ns = Collection(
     lint,
     test,
     bench,
+    soak,
     requirements,
 )

