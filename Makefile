@@ -53,8 +53,8 @@ lint: $(VENV)/dev ## Ruff, mypy, yamllint, ansible-lint
 	@$(INVOKE) lint
 test: $(VENV)/dev ## Set up what is missing and run every test: [ARGS="-k name"]
 	@$(INVOKE) test $(if $(ARGS),--args "$(ARGS)")
-bench: $(VENV)/dev ## Measure beside pg_dump: [SIZE=500] megabytes [ROUNDS=3] [WRITE=1] into docs/performance.md
-	@$(INVOKE) bench $(if $(SIZE),--megabytes $(SIZE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(WRITE),--write)
+bench: $(VENV)/dev ## Measure beside pg_dump: [SIZE=500] megabytes [ROUNDS=3] [ONLY=vector] [OURS=1] [WRITE=1] into docs/performance.md
+	@$(INVOKE) bench $(if $(SIZE),--megabytes $(SIZE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only '$(ONLY)') $(if $(OURS),--ours) $(if $(WRITE),--write)
 soak: $(VENV)/dev ## Back up under writers and DDL, restore, check, again and again: [ROUNDS=1000]
 	@$(INVOKE) soak $(if $(ROUNDS),--rounds $(ROUNDS))
 requirements: $(VENV)/dev ## Pin the requirements anew

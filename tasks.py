@@ -159,13 +159,24 @@ def test(context: Context, args: str = "") -> None:
     help={
         "megabytes": "Size of each database",
         "rounds": "Runs of each contender; the report has their medians",
+        "only": "Some of the databases: vector, text, narrow, small",
+        "ours": "Leave out what we compare with",
         "write": "Keep the report in docs/performance.md",
     }
 )
-def bench(context: Context, megabytes: int = 500, rounds: int = 3, write: bool = False) -> None:
+def bench(
+    context: Context,
+    megabytes: int = 500,
+    rounds: int = 3,
+    only: str = "",
+    ours: bool = False,
+    write: bool = False,
+) -> None:
     """Measure backup and verify beside pg_dump on generated databases."""
-    keep = " --write" if write else ""
-    _tool(context, f"tests.bench --megabytes {megabytes} --rounds {rounds}{keep}")
+    given = f"--megabytes {megabytes} --rounds {rounds}"
+    given += f" --variants {only}" if only else ""
+    given += (" --ours" if ours else "") + (" --write" if write else "")
+    _tool(context, f"tests.bench {given}")
 
 
 @task(help={"rounds": "Backups to take and restore, shared out among the majors at hand"})

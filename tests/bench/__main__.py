@@ -14,7 +14,7 @@ from helpers import postgres
 from helpers.scratch import ScratchServer
 
 from . import databases, load
-from .contenders import BACKUP, CUSTOM, DIRECTORY, PROJECT, RESTORE, Contest
+from .contenders import BACKUP, CUSTOM, DIRECTORY, PROJECT, RESTORE, VERIFY, Contest
 from .measuring import Measured
 
 PLACE = PROJECT / ".bench"
@@ -28,10 +28,14 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--variants", nargs="+", default=list(databases.VARIANTS))
+    parser.add_argument("--ours", action="store_true", help="leave out what we compare with")
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     shutil.rmtree(PLACE, ignore_errors=True)
-    sections = [_section(variant, asked.megabytes, asked.rounds) for variant in asked.variants]
+    sections = [
+        _section(variant, asked.megabytes, asked.rounds, ours=asked.ours)
+        for variant in asked.variants
+    ]
     report = "\n".join([_heading(asked), *sections])
     print(report)
     if asked.write:
@@ -39,7 +43,7 @@ def main() -> None:
         REPORT.write_text(f"{kept}{MARK}\n{report}", encoding="utf-8")
 
 
-def _section(variant: str, megabytes: int, rounds: int) -> str:
+def _section(variant: str, megabytes: int, rounds: int, *, ours: bool) -> str:
     """One variant's table, on a server of its own; the contenders take turns."""
     settings = {
         "max_wal_size": "8GB",
@@ -52,10 +56,11 @@ def _section(variant: str, megabytes: int, rounds: int) -> str:
         runs: dict[str, list[Measured]] = {}
         for _ in range(rounds):
             for name, run in contest.contenders().items():
-                runs.setdefault(name, []).append(run())
+                if not ours or BACKUP in name or name == VERIFY:
+                    runs.setdefault(name, []).append(run())
         heading = f"### {variant}: {databases.VARIANTS[variant]}, {size / 1e6:,.0f} MB\n\n"
         report = heading + _table(runs, contest)
-        if variant == "vector":
+        if variant == "vector" and not ours:
             report += _flat(server, megabytes) + _load(server, contest)
         shutil.rmtree(PLACE / "out")
     return report
@@ -94,8 +99,10 @@ def _load(server: ScratchServer, contest: Contest) -> str:
 
 
 def _table(runs: dict[str, list[Measured]], contest: Contest) -> str:
-    reference = _median(found.seconds for found in runs[CUSTOM])
-    restore = _median(found.seconds for found in runs[RESTORE + DIRECTORY])
+    reference = {
+        restoring: _median(found.seconds for found in runs[name]) if name in runs else None
+        for restoring, name in ((False, CUSTOM), (True, RESTORE + DIRECTORY))
+    }
     lines = [
         "| | seconds | times as fast | processor: ours | the server's | peak memory | size |",
         "|---|--:|--:|--:|--:|--:|--:|",
@@ -103,9 +110,10 @@ def _table(runs: dict[str, list[Measured]], contest: Contest) -> str:
     for name, found in runs.items():
         seconds = _median(one.seconds for one in found)
         size = contest.size(name)
-        times = (restore if name.startswith(RESTORE) else reference) / seconds
+        beside = reference[name.startswith(RESTORE)]
+        times = f"{beside / seconds:.1f}" if beside else ""
         lines.append(
-            f"| {name} | {seconds:.2f} | {times:.1f} | {_median(one.cpu for one in found):.2f} | "
+            f"| {name} | {seconds:.2f} | {times} | {_median(one.cpu for one in found):.2f} | "
             f"{_median(one.server_cpu for one in found):.2f} | "
             f"{max(one.memory for one in found) / 1e6:,.0f} MB | "
             f"{f'{size / 1e6:,.0f} MB' if size else ''} |"
@@ -117,10 +125,17 @@ def _median(values: Iterable[float]) -> float:
     return statistics.median(values)
 
 
+def _command(asked: argparse.Namespace) -> str:
+    words = ["make bench", f"SIZE={asked.megabytes}", f"ROUNDS={asked.rounds}"]
+    if asked.variants != list(databases.VARIANTS):
+        words.append(f"ONLY='{' '.join(asked.variants)}'")
+    return " ".join([*words, *(["OURS=1"] if asked.ours else [])])
+
+
 def _heading(asked: argparse.Namespace) -> str:
     return (
         f"## Measured {datetime.now(UTC):%Y-%m-%d}\n\n"
-        f"`make bench SIZE={asked.megabytes} ROUNDS={asked.rounds}` on {os.cpu_count()} cores, "
+        f"`{_command(asked)}` on {os.cpu_count()} cores, "
         f"{platform.machine()}, Python {platform.python_version()}, medians of {asked.rounds} "
         "rounds in which the contenders take turns. *Times as fast* is beside pg_dump -Fc, for "
         "restores beside that of pg_dump -Fd. Seconds differ from machine to machine; the ratios "
