@@ -252,6 +252,19 @@ def parameters(url: str) -> dict[str, str]:
     return {key: str(value) for key, value in conninfo.conninfo_to_dict(url).items()}
 
 
+def with_settings(target: Target, settings: Mapping[str, str]) -> Target:
+    """The same target, whose sessions begin with these server settings besides its own.
+
+    A value must not have blanks.
+    """
+    if not settings:
+        return target
+    given = conninfo.conninfo_to_dict(target.conninfo).get("options") or ""
+    added = (f"-c {name}={value}" for name, value in settings.items())
+    options = " ".join(filter(None, (str(given), *added)))
+    return replace(target, conninfo=conninfo.make_conninfo(target.conninfo, options=options))
+
+
 def translate(error: psycopg.Error) -> DatabaseError | ToolError:
     """A driver's error in our own words; the server's sentence is kept, on one line."""
     said = " ".join(str(error).split()) or type(error).__name__
