@@ -73,5 +73,5 @@ def dump(
             session.extensions(),
             session.roles(),
             session.large_objects(),
-            pgdump.dump_globals(client, session.target(), directory / GLOBALS),
+            pgdump.dump_globals(session, client, directory / GLOBALS),
         )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import processes
-from .catalog import Facts, Table, Target
+from .catalog import Facts, Table
 from .clients import Client
 from .errors import BackupError, DatabaseError, ReplayConflictError, StorageError, ToolError
 from .postgres import Session
@@ -100,8 +100,12 @@ def pattern(table: Table) -> str:
     return f'"{schema}"."{name}"'
 
 
-def dump_globals(client: Client, target: Target, path: Path) -> tuple[str, ...]:
-    """Roles and tablespaces without passwords; a note where the role may not read them."""
+def dump_globals(session: Session, client: Client, path: Path) -> tuple[str, ...]:
+    """Roles and tablespaces without passwords; a note where the role may not read them.
+
+    Raises DatabaseError, StorageError or ToolError if anything else went wrong.
+    """
+    target = session.target()
     done = processes.run(
         [
             client.tool("pg_dumpall"),
@@ -117,6 +121,9 @@ def dump_globals(client: Client, target: Target, path: Path) -> tuple[str, ...]:
     if not done.returncode:
         return ()
     path.unlink(missing_ok=True)
+    # Only a refusal will be the same next time: a tool that was killed has told nothing.
+    if "permission denied" not in done.errors:
+        raise failure("pg_dumpall", done, session, path.parent.parent)
     return (f"no {path.name}: {first_error(done.errors)}",)
 
 

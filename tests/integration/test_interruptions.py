@@ -193,6 +193,24 @@ def named(database: Database, program: str) -> list[int]:
     return [p for p in tools(database) if Path(f"/proc/{p}/comm").read_text().strip() == program]
 
 
+def test_a_backup_is_not_published_without_the_roles_because_pg_dumpall_was_killed(
+    database: Database, small_env: dict[str, str], store: Path, tmp_path: Path
+) -> None:
+    take(small_env, tmp_path)
+    before = contents(store)
+    with database.connect() as other, begun("backup", env=small_env, cwd=tmp_path) as process:
+        # What pg_dumpall reads first, and nobody else.
+        other.execute("BEGIN; LOCK TABLE pg_catalog.pg_parameter_acl IN ACCESS EXCLUSIVE MODE")
+        soon(lambda: named(database, "pg_dumpall"), "pg_dumpall")
+        soon(lambda: waiting(database), "its wait")
+        for tool in named(database, "pg_dumpall"):
+            os.kill(tool, signal.SIGKILL)
+        ran = ended(process, tmp_path)
+    assert ran.code == 9, ran.said
+    assert "pg_dumpall was killed by signal 9" in ran.err
+    assert_only_that_backup_was_lost(database, small_env, store, before)
+
+
 def test_a_worker_of_pg_dump_that_is_killed_fails_the_backup(
     source: Database, kept: Path, tmp_path: Path
 ) -> None:
