@@ -16,6 +16,7 @@ from pydantic import FailFast, Field
 from . import streams
 from .errors import VerificationError
 from .manifest import VERIFICATION, Model, Sha256
+from .store import RECORD
 
 Outcome = Literal["passed", "failed", "cannot judge"]
 LIMIT = 16 << 20
@@ -111,9 +112,9 @@ def exclusive(directory: Path) -> Iterator[None]:
 
 
 def write(directory: Path, record: Verification) -> None:
-    """Replace verification.json, durably and in one step; raises OSError."""
+    """Replace verification.json, durably and in one step, under `exclusive`; raises OSError."""
     path = directory / VERIFICATION
-    temporary = directory.parent / f".verification-{directory.name}-{os.getpid()}"
+    temporary = directory.parent / f"{RECORD}{directory.name}"
     try:
         descriptor = os.open(
             temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600

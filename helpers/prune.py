@@ -56,11 +56,15 @@ def _held(
 def apply(store: Store, environment: str, keep: Keep, progress: Progress) -> list[Plan]:
     """Delete what the plan says, oldest first; each database's lock is held meanwhile.
 
+    What killed runs left goes first: on a disk that is full no backup gets to do that.
+
     The plan is made anew under the lock, so that nothing is judged by what was true before it.
     """
     done = []
     for series in [plan.series for plan in plans(store, environment, keep)]:
         with store.lock(series):
+            for swept in store.sweep(series):
+                progress.note(f"removed {swept}, left by a run that was killed")
             done.append(apply_locked(store, environment, series, keep, progress))
     return done
 

@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import socket
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +23,9 @@ _NAME = re.compile(
     r"(?P<time>\d{8}T\d{6}Z)"
 )
 _TIME = "%Y%m%dT%H%M%SZ"
-PARTIAL, DELETED = ".partial-", ".deleted-"
+PARTIAL, DELETED, RECORD = ".partial-", ".deleted-", ".verification-"
+"""What stands before a backup's name while it is made, deleted, or its record replaced."""
+_MARKS = (PARTIAL, DELETED, RECORD + PARTIAL, RECORD)
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,7 @@ class Store:
         with storage_errors(self.path):
             with os.scandir(self.path):
                 pass
-            with tempfile.NamedTemporaryFile(dir=self.path, prefix=".probe-") as probe:
-                probe.write(b"\0")
+            _probe(self.path / f".probe-{os.getuid()}")
 
     def free(self) -> int:
         """Bytes that an unprivileged user may still write."""
@@ -158,12 +158,23 @@ class Store:
         swept = []
         with storage_errors(self.path):
             for entry in list(os.scandir(self.path)):
-                marked = next((m for m in (PARTIAL, DELETED) if entry.name.startswith(m)), None)
+                marked = next((m for m in _MARKS if entry.name.startswith(m)), None)
                 name = parse_name(entry.name.removeprefix(marked)) if marked else None
-                if name and name.series == series and entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path)
+                if name and name.series == series and self._swept(entry, name):
                     swept.append(entry.name)
         return swept
+
+    def _swept(self, entry: os.DirEntry[str], name: Name) -> bool:
+        """Remove one thing that was left; False if it is none, or somebody is at work on it."""
+        if entry.name.startswith(RECORD):
+            ours = entry.is_file(follow_symlinks=False) and _idle(self.place(name))
+            if ours:
+                Path(entry.path).unlink(missing_ok=True)
+            return ours
+        if entry.is_dir(follow_symlinks=False):
+            shutil.rmtree(entry.path)
+            return True
+        return False
 
     @contextmanager
     def partial(self, name: Name) -> Iterator[Path]:
@@ -220,6 +231,31 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _probe(path: Path) -> None:
+    """Write a byte and take it back; what a killed run leaves of it the next one takes over."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(descriptor, b"\0")
+    finally:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+
+
+def _idle(directory: Path) -> bool:
+    """Whether no process is replacing the record of this backup (checks.exclusive)."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _sign(descriptor: int) -> None:

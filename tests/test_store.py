@@ -15,6 +15,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from helpers import checks
 from helpers import store as storing
 from helpers.errors import BusyError, StorageError
 from helpers.store import Name, Store, parse_name
@@ -136,6 +137,8 @@ def test_a_missing_store_is_an_error_and_not_an_empty_one(tmp_path: Path) -> Non
 
 def test_checking_a_store_leaves_nothing_in_it(store: Store) -> None:
     store.check()
+    (store.path / f".probe-{os.getuid()}").touch()  # a run that was killed while it checked
+    store.check()
     assert list(store.path.iterdir()) == []
 
 
@@ -235,6 +238,23 @@ def test_a_sweep_removes_only_what_a_killed_run_of_this_series_left(
     left = {entry.name for entry in store.path.iterdir()}
     assert left == {*others, f".partial-{named(3)}", f".partial-{named(4)}"}
     assert store.sweep(SERIES) == []
+
+
+def test_a_sweep_removes_records_that_were_never_finished_but_none_in_the_making(
+    store: Store, tmp_path: Path
+) -> None:
+    done, gone, new, busy = named(), named(1), named(2), named(3)
+    for name in (done, busy):
+        store.place(name).mkdir()
+    ours = [f".verification-{done}", f".verification-{gone}", f".verification-.partial-{new}"]
+    for text in (*ours, f".verification-{busy}", f".verification-{named(database='other')}"):
+        (store.path / text).touch()
+    (store.path / f".verification-{named(4)}").symlink_to(tmp_path)
+    with checks.exclusive(store.place(busy)):
+        assert sorted(store.sweep(SERIES)) == sorted(ours)
+    assert store.sweep(SERIES) == [f".verification-{busy}"]
+    left = {f".verification-{named(database='other')}", f".verification-{named(4)}"}
+    assert {e.name for e in store.path.iterdir()} == {str(done), str(busy), *left}
 
 
 def test_a_partial_directory_is_private_and_gone_unless_published(store: Store) -> None:

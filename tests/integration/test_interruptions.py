@@ -279,3 +279,18 @@ def test_backups_killed_at_any_moment_leave_only_whole_ones(
     take(env, tmp_path, "--prune")
     assert not leftovers(store)
     assert len(names(store)) <= 3
+
+
+def test_prune_removes_what_killed_runs_left_since_a_full_disk_lets_no_backup_do_it(
+    small_env: dict[str, str], store: Path, tmp_path: Path
+) -> None:
+    name = take(small_env, tmp_path)
+    left = [f".deleted-{name[:-16]}20260101T000000Z", f".partial-{name[:-16]}20260102T000000Z"]
+    for directory in left:
+        (store / directory).mkdir()
+    assert pgbackup("prune", env=small_env, cwd=tmp_path).code == 0  # the plan changes nothing
+    assert sorted(leftovers(store)) == left
+    ran = pgbackup("prune", "--apply", env=small_env, cwd=tmp_path)
+    assert ran.code == 0, ran.said
+    assert all(f"removed {directory}" in ran.err for directory in left)
+    assert not leftovers(store)
