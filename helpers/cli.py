@@ -19,6 +19,7 @@ from . import settings as configuration
 from . import verify as verifying
 from .entry import Answer
 from .errors import NotFoundError, StorageError
+from .listing import SEE_LIST
 from .settings import HOST_DIR, Settings
 from .store import Store, parse_name, storage_error
 
@@ -99,6 +100,8 @@ def verify(
         jobs = settings.jobs if settings else os.cpu_count() or 1
         with progress.display(quiet=quiet) as shown:
             result = verifying.verify(path, path.name, jobs, shown)
+        if not result.passed and not os.path.lexists(path):
+            raise NotFoundError(f"{path.name} was deleted while it was read.", SEE_LIST)
         return answers.verified(path, result, _recorded(path, result))
 
     entry.run("verify", work, as_json=json)

@@ -168,7 +168,8 @@ def _backup(name: Name, started: datetime) -> manifest.BackupPart:
         environment=name.environment,
         started=started,
         finished=finished,
-        seconds=round((finished - started).total_seconds(), 3),
+        # The clock may have been set meanwhile.
+        seconds=max(0.0, round((finished - started).total_seconds(), 3)),
         toolkit_version=__version__,
         host=socket.gethostname(),
     )

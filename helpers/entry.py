@@ -16,7 +16,7 @@ from invoke.exceptions import Exit
 from rich.console import Console
 from rich.table import Table
 
-from .errors import BackupError, Interruption, exit_code
+from .errors import BackupError, Interruption, StorageError, exit_code
 
 SCHEMA_VERSION = 1
 """Of every --json document."""
@@ -54,6 +54,11 @@ def guard(verb: str, *, as_json: bool) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for a user
         if os.environ.get("PGBACKUP_TRACEBACK"):
             traceback.print_exc()
+        if isinstance(error, OSError):
+            file = f"{error.filename}: " if error.filename else ""
+            what = f"The operating system refused: {file}{error.strerror or error}."
+            do = "Check the disk and the file system."
+            _fail(verb, what, do, StorageError.exit_code, as_json=as_json)
         what = f"Unexpected {type(error).__name__}: {error}"
         do = "Run it again with PGBACKUP_TRACEBACK=1 and report what it prints."
         _fail(verb, what, do, 1, as_json=as_json)

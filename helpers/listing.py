@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from . import checks, manifest
 from .checks import Verification
-from .errors import NotFoundError, VerificationError
+from .errors import NotFoundError, RefusedError, VerificationError
 from .manifest import Manifest
 from .store import Name, Store, parse_name
+
+SEE_LIST = "See what there is: invoke list, or pgbackup list on a backup host."
+
+CLOCK_TOLERANCE = timedelta(hours=1)
+"""A backup further ahead than this shows that the clock is wrong now, or was when it was taken."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,15 @@ class Backup:
 
 def backups(store: Store, environment: str | None) -> list[Backup]:
     """Every backup of an environment (of all if None), newest first."""
-    return [load(store.place(name), name) for name in store.names(environment)]
+    found = [load(store.place(name), name) for name in store.names(environment)]
+    # One that prune has taken meanwhile is not damaged, but gone.
+    return [backup for backup in found if not backup.damage or os.path.lexists(backup.path)]
+
+
+def from_the_future(names: Iterable[Name]) -> Name | None:
+    """A name that lies ahead of the clock: nobody knows then which backup is the newest."""
+    latest = datetime.now(UTC) + CLOCK_TOLERANCE
+    return next((name for name in names if name.time > latest), None)
 
 
 def load(path: Path, name: Name) -> Backup:
@@ -66,10 +81,11 @@ def reference(store: Store, name: Name) -> Backup | None:
     """The backup whose manifest says what there was before: the newest that is not suspect.
 
     Its data may have rotted since, which is no reason to compare with less or with nothing. If
-    only suspect ones are left, the newest of these.
+    only suspect ones are left, the newest of these. One from the future is the last to be asked:
+    it may be years old.
     """
     suspect = None
-    for other in store.names(name.environment):
+    for other in sorted(store.names(name.environment), key=lambda other: other.time > name.time):
         if other.series == name.series and other != name:
             backup = load(store.place(other), other)
             if backup.manifest and not backup.suspect:
@@ -81,7 +97,8 @@ def reference(store: Store, name: Name) -> Backup | None:
 def select(selector: str, store: Store | None, environment: str | None) -> Path:
     """The directory or file that a person means: `latest`, a backup's name, or a path.
 
-    Names and `latest` never cross environments. Raises NotFoundError.
+    Names and `latest` never cross environments. Raises NotFoundError, and RefusedError where
+    nobody can know which is the latest.
     """
     if selector == "latest":
         return _latest(store, environment)
@@ -99,7 +116,7 @@ def select(selector: str, store: Store | None, environment: str | None) -> Path:
         where = f" in {store.path}" if store else ""
         raise NotFoundError(
             f"There is no backup or file {selector!r}{where}.",
-            "See what there is: invoke list, or pgbackup list on a backup host.",
+            SEE_LIST,
         )
     return _own_directory(path)
 
@@ -109,6 +126,12 @@ def _latest(store: Store | None, environment: str | None) -> Path:
     if not store or not names:
         where = f" of {environment} in {store.path}" if store else ""
         raise NotFoundError(f"There is no backup{where} yet.", "Take one: invoke backup.")
+    ahead = from_the_future(names)
+    if ahead:
+        raise RefusedError(
+            f"Nobody knows which backup is the latest: {ahead} is from the future.",
+            "Name the backup that you mean; then set the clock, or move that one elsewhere.",
+        )
     return store.place(names[0])
 
 

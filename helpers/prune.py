@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
 
 from . import listing, retention
 from .listing import Backup
@@ -12,9 +11,6 @@ from .progress import Progress
 from .retention import Candidate, Decision
 from .settings import Keep
 from .store import Store, parse_name
-
-CLOCK_TOLERANCE = timedelta(hours=1)
-"""A backup further ahead than this shows that the clock is wrong now, or was when it was taken."""
 
 
 @dataclass(frozen=True)
@@ -35,21 +31,18 @@ def plans(store: Store, environment: str, keep: Keep) -> list[Plan]:
     by_series: defaultdict[str, list[Backup]] = defaultdict(list)
     for backup in listing.backups(store, environment):
         by_series[backup.name.series].append(backup)
-    latest = datetime.now(UTC) + CLOCK_TOLERANCE
     return [
-        Plan(series, _held(retention.plan(map(_candidate, found), keep), found, latest))
+        Plan(series, _held(retention.plan(map(_candidate, found), keep), found))
         for series, found in sorted(by_series.items())
     ]
 
 
-def _held(
-    decisions: tuple[Decision, ...], found: list[Backup], latest: datetime
-) -> tuple[Decision, ...]:
+def _held(decisions: tuple[Decision, ...], found: list[Backup]) -> tuple[Decision, ...]:
     """The same, but nothing goes while a name lies in the future: nobody knows which is newest."""
-    ahead = next((b for b in found if b.name.time > latest), None)
+    ahead = listing.from_the_future(backup.name for backup in found)
     if ahead is None:
         return decisions
-    why = (f"{ahead.name} is from the future: set the clock, or remove it",)
+    why = (f"{ahead} is from the future: set the clock, or remove it",)
     return tuple(d if d.keep else replace(d, keep=True, reasons=why) for d in decisions)
 
 

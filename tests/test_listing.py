@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from helpers import checks, listing
 from helpers.checks import Accepted
-from helpers.errors import NotFoundError
+from helpers.errors import NotFoundError, RefusedError
 from helpers.store import Name, Store, parse_name
 
 from . import examples
@@ -165,6 +166,38 @@ def test_a_new_backup_is_held_against_the_last_of_its_database_and_environment(
     found = listing.reference(store, named(2))
     assert found is not None
     assert found.name == named(1)
+
+
+def test_a_backup_from_the_future_is_no_measure_for_a_new_one(store: Store) -> None:
+    for day in (1, 2, 9):
+        examples.backup(store.path, named(day))
+    found = listing.reference(store, named(5))
+    assert found is not None
+    assert found.name == named(2)
+    found = listing.reference(store, named(0))
+    assert found is not None  # all of them are from its future: the clock was put back
+    assert found.name == named(9)
+
+
+def test_nobody_knows_the_latest_while_a_backup_is_from_the_future(store: Store) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    for hours in (-1, 2):
+        examples.backup(store.path, Name("chat", "test", now + timedelta(hours=hours)))
+    with pytest.raises(RefusedError, match="from the future"):
+        listing.select("latest", store, "test")
+    ahead = str(store.names()[0])
+    assert listing.select(ahead, store, "test").name == ahead
+
+
+def test_a_backup_that_goes_while_a_list_is_made_is_not_called_damaged(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in (1, 2):
+        examples.backup(store.path, named(day))
+    known = store.names("test")
+    shutil.rmtree(store.place(named(2)))
+    monkeypatch.setattr(store, "names", lambda _environment: known)
+    assert [backup.name for backup in listing.backups(store, "test")] == [named(1)]
 
 
 def test_two_thousand_backups_are_listed_within_two_seconds(store: Store, tmp_path: Path) -> None:

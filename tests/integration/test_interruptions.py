@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -171,6 +172,21 @@ def test_an_interrupt_while_modules_are_still_being_read_shows_no_traceback(
         process.send_signal(signal.SIGINT)
         ran = ended(process, tmp_path)
     assert ran.code in {-signal.SIGINT, 130}, ran.said
+
+
+def test_a_backup_that_is_pruned_while_it_is_verified_is_gone_and_not_damaged(
+    source: Database, kept: Path, tmp_path: Path
+) -> None:
+    env = environment(source.url, kept)
+    (name,) = names(kept)
+    with begun("verify", "--file", name, env=env, cwd=tmp_path) as process:
+        stop_at_phase(process, tmp_path, "verify")
+        (kept / name).rename(kept / f".deleted-{name}")
+        shutil.rmtree(kept / f".deleted-{name}")
+        process.send_signal(signal.SIGCONT)
+        ran = ended(process, tmp_path)
+    assert ran.code == 7, ran.said
+    assert "was deleted while it was read" in ran.err
 
 
 @pytest.mark.parametrize("form", FORMATS)
