@@ -47,7 +47,7 @@ demo-clean: ## Stop that database and remove it
 	@if [ -x $(INVOKE) ]; then $(INVOKE) demo-clean; fi
 
 ##@ Development
-.PHONY: check lint test bench soak requirements clean
+.PHONY: check lint test bench soak chaos requirements clean
 check: lint test ## Lint, then test
 lint: $(VENV)/dev ## Ruff, mypy, yamllint, ansible-lint
 	@$(INVOKE) lint
@@ -57,10 +57,12 @@ bench: $(VENV)/dev ## Measure beside pg_dump: [SIZE=500] megabytes [ROUNDS=3] [O
 	@$(INVOKE) bench $(if $(SIZE),--megabytes $(SIZE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only '$(ONLY)') $(if $(OURS),--ours) $(if $(WRITE),--write)
 soak: $(VENV)/dev ## Back up under writers and DDL, restore, check, again and again: [ROUNDS=1000]
 	@$(INVOKE) soak $(if $(ROUNDS),--rounds $(ROUNDS))
+chaos: $(VENV)/dev ## Try to lose data, in rounds of faults: [ROUNDS=200] [SEED=1] [WRITE=1] into docs/reliability.md
+	@$(INVOKE) chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(WRITE),--write)
 requirements: $(VENV)/dev ## Pin the requirements anew
 	@$(INVOKE) requirements
 clean: demo-clean ## Remove what can be made again
-	@rm -rf $(VENV) .demo .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+	@rm -rf $(VENV) .demo .bench .chaos .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
 
 ##@ Help
 .PHONY: help

@@ -185,6 +185,21 @@ def soak(context: Context, rounds: int = 1000) -> None:
     _tool(context, f"tests.soak --rounds {rounds}")
 
 
+@task(
+    help={
+        "rounds": "How many faults in all, of every kind",
+        "seed": "What draws them; the time by default, and the report has it",
+        "write": "Keep the report in docs/reliability.md",
+    }
+)
+def chaos(context: Context, rounds: int = 200, seed: int = 0, write: bool = False) -> None:
+    """Try to make it lose data: kill, cut the power, fill disks, end servers, set clocks."""
+    drawn = f" --seed {seed}" if seed else ""
+    keep = " --write" if write else ""
+    _tool(context, "tests.packages")
+    _tool(context, f"tests.chaos --rounds {rounds}{drawn}{keep}")
+
+
 @task
 def requirements(context: Context) -> None:
     """Pin every requirements*.txt anew from its .in file, with hashes."""
@@ -219,5 +234,6 @@ ns = Collection(
     test,
     bench,
     soak,
+    chaos,
     requirements,
 )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import processes
-from .catalog import Facts, Table
+from .catalog import Facts, Table, Target
 from .clients import Client
 from .errors import BackupError, DatabaseError, ReplayConflictError, StorageError, ToolError
 from .postgres import Session

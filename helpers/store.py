@@ -217,7 +217,7 @@ def private_files() -> Iterator[None]:
 
 def sync_tree(directory: Path) -> None:
     """Put every file in a directory on the disk, then the directory; raises OSError."""
-    for entry in os.scandir(directory):
+    for entry in list(os.scandir(directory)):
         if entry.is_file(follow_symlinks=False):
             with open(entry.path, "rb") as file:  # noqa: PTH123 - a DirEntry has a plain path
                 os.fsync(file.fileno())

@@ -28,6 +28,8 @@ NEEDED: dict[str, Callable[[], bool]] = {
     "iproute2": _program("ip"),
     "openssh-client": _program("ssh"),
     "gnupg": _program("gpg"),
+    "fuse3": _program("fusermount3"),
+    "faketime": _program("faketime"),
 }
 """Debian's packages, each with the way to see that it is there."""
 

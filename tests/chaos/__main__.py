@@ -1,0 +1,166 @@
+"""Try to make it lose data, in so many rounds of faults drawn by a seed, and say what was found."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from helpers.scratch import ScratchServer
+
+from ..running import PROJECT
+from . import clocks, crowds, disks, killing, mounting, outages, world
+from .mounting import Mount
+from .world import World
+
+PLACE = PROJECT / ".chaos"
+REPORT = PROJECT / "docs" / "reliability.md"
+BEGIN = "<!-- what follows is written by make chaos -->\n"
+END = "<!-- this was written by make chaos -->\n"
+
+Round = Callable[[], tuple[str, Iterator[str]]]
+
+
+def main() -> int:
+    """Play what the arguments ask for; 1 if a fault was found."""
+    parser = argparse.ArgumentParser(prog="make chaos")
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--only", nargs="+", choices=sorted(SHARES), default=sorted(SHARES))
+    parser.add_argument("--write", action="store_true")
+    asked = parser.parse_args()
+    shutil.rmtree(PLACE, ignore_errors=True)
+    PLACE.mkdir()
+    began = time.monotonic()
+    played, found = play(PLACE, asked.rounds, asked.seed, asked.only)
+    shutil.rmtree(PLACE, ignore_errors=True)
+    minutes = (time.monotonic() - began) / 60
+    text = report(played, found, asked.seed, minutes)
+    print(text)
+    if asked.write:
+        _keep(text)
+    return 1 if found else 0
+
+
+SHARES = {
+    "kill": 10,
+    "cut": 6,
+    "refuse": 4,
+    "fill": 2,
+    "misread": 1,
+    "stall": 1,
+    "vanish": 2,
+    "outage": 2,
+    "session": 2,
+    "failover": 1,
+    "clock": 1,
+    "crowd": 1,
+}
+"""How often each kind of round comes, beside the others."""
+
+
+def play(
+    place: Path, rounds: int, seed: int, kinds: list[str]
+) -> tuple[Counter[str], dict[str, list[str]]]:
+    """Play so many rounds of these kinds; how many of each, and the faults of each round."""
+    played: Counter[str] = Counter()
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    chance = random.Random(seed)
+    with ExitStack() as stack:
+        at_hand = _kinds(place, stack, chance)
+        able = [kind for kind in kinds if kind in at_hand]
+        drawn = able + chance.choices(able, [SHARES[kind] for kind in able], k=rounds)
+        for number, kind in enumerate(drawn[:rounds], start=1):
+            what, faults = at_hand[kind]()
+            wrong = list(faults)
+            played[kind] += 1
+            print(f"{number:>4} {what}: {'FAULT' if wrong else 'held'}", flush=True)
+            for fault in wrong:
+                print(f"       {fault}", flush=True)
+                found[f"round {number}, {what}"].append(fault)
+    return played, dict(found)
+
+
+def _kinds(place: Path, stack: ExitStack, chance: random.Random) -> dict[str, Round]:
+    """What this machine can play."""
+    running = stack.enter_context(world.server(place / "server"))
+    url = world.create(running, "chaos")
+    plain = world.fresh(place / "plain", url, chance)
+    other = World(plain.place, world.create(running, "other"), chance, plain.store)
+    kinds: dict[str, Round] = {
+        "kill": lambda: killing.kill(plain),
+        "outage": lambda: outages.outage(plain, running),
+        "session": lambda: outages.session(plain, running),
+        "failover": lambda: outages.failover(plain, running),
+        "crowd": lambda: crowds.crowd(plain, other),
+    }
+    if clocks.library():
+        kinds["clock"] = lambda: clocks.jump(plain)
+    if not mounting.unavailable():
+        kinds |= _of_disks(place, stack, running, chance)
+    return kinds
+
+
+def _of_disks(
+    place: Path, stack: ExitStack, running: ScratchServer, chance: random.Random
+) -> dict[str, Round]:
+    mount = stack.enter_context(Mount(place / "disk"))
+    theirs = World(place / "disk", world.create(running, "disk"), chance, mount.store)
+    world.stock(theirs, 2)
+    return {
+        "cut": lambda: disks.cut(theirs, mount),
+        "refuse": lambda: disks.refuse(theirs, mount),
+        "fill": lambda: disks.fill(theirs, mount),
+        "misread": lambda: disks.misread(theirs, mount),
+        "stall": lambda: disks.stall(theirs, mount),
+        "vanish": lambda: disks.vanish(theirs, mount),
+    }
+
+
+MEANING = {
+    "kill": "SIGKILL at a random moment: of the run, its group, a tool, or everything",
+    "cut": "power cut after a random operation of the disk",
+    "refuse": "an error of the disk, once or for good: EIO, ENOSPC, EDQUOT, EROFS",
+    "fill": "a disk that is full after a random byte",
+    "misread": "a read error from the disk during verify",
+    "stall": "a disk that stalls, and a signal meanwhile",
+    "vanish": "a store that is unmounted, or whose file system dies",
+    "outage": "the server shut down immediately, or killed",
+    "session": "one of the server's processes ended, or killed",
+    "failover": "the server lost, its standby promoted",
+    "clock": "a clock that jumps: seconds, summer time, years",
+    "crowd": "eighteen runs at once in one store",
+}
+
+
+def report(played: Counter[str], found: dict[str, list[str]], seed: int, minutes: float) -> str:
+    """What was played and what was found, as Markdown."""
+    rows = [f"| {MEANING[kind]} | {number} |" for kind, number in played.items()]
+    lines = [
+        f"`make chaos ROUNDS={played.total()} SEED={seed}`, {datetime.now(UTC):%Y-%m-%d}, "
+        f"{minutes:.0f} minutes: {played.total()} rounds, {len(found)} of them with a fault.",
+        "",
+        "| fault | rounds |",
+        "|---|--:|",
+        *rows,
+        *[f"\n{where}: {'; '.join(faults)}" for where, faults in found.items()],
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _keep(text: str) -> None:
+    """Put the report between its marks."""
+    before, _, rest = REPORT.read_text(encoding="utf-8").partition(BEGIN)
+    after = rest.partition(END)[2]
+    REPORT.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
