@@ -60,14 +60,17 @@ def taken(outcome: Outcome, warnings: Sequence[str]) -> Answer:
 def verified(path: Path, result: Result, warning: str | None) -> Answer:
     """A backup of ours against its manifest; `warning` if the result could not be recorded."""
     problems = result.all_problems
-    outcome = "passed" if result.passed else "failed"
+    unjudged = (result.unjudged,) if result.passed and result.unjudged else ()
     document = {
         "file": str(path),
-        "outcome": outcome,
-        "depth": checks.ARCHIVE if result.passed else 0,
-        "problems": problems,
+        "outcome": ("cannot judge" if unjudged else "passed") if result.passed else "failed",
+        "depth": (checks.FILES if unjudged else checks.ARCHIVE) if result.passed else 0,
+        "problems": (*problems, *unjudged),
     }
     warnings = (warning,) if warning else ()
+    if unjudged:
+        text = f"{path.name}: every file and every row is right, but not all could be judged:"
+        return Answer(document, printable(f"{text}\n  {result.unjudged}"), warnings=warnings)
     if result.passed:
         text = printable(f"{path.name}: verified, every file and every row.")
         return Answer(document, text, warnings=warnings)

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import binary, pgdump, toc
 from .binary import Source
 from .catalog import Table
 from .copying import Copied, Copier, Reader, Work
-from .errors import ToolError
+from .errors import VerificationError
 from .pgdump import EXCLUDE_BYTES, Order
 from .postgres import Session
 from .progress import Progress
 from .sinks import Sink
+from .toc import Toc
 
 _ARCHIVE, _COPIES = ".archive", ".copies"
+
+
+@dataclass(frozen=True)
+class Written:
+    """The tables that were copied in binary, by oid; `notes` say why others were not."""
+
+    copied: Mapping[int, Copied] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def write(
@@ -30,22 +40,46 @@ def write(
     *,
     progress: Progress,
     binary_from: int | None,
-) -> dict[int, Copied]:
-    """Write the archive into an empty directory; the tables that were copied in binary, by oid.
+) -> Written:
+    """Write the archive of a snapshot into an empty directory.
 
     pg_dump writes the schema, and the data of every table that is smaller than `binary_from` bytes
-    or not known to be safe in binary; of all if that is None. Raises DatabaseError, StorageError,
-    ToolError or OSError.
+    or not known to be safe in binary; of all if that is None, or if its table of contents is not
+    understood here. Raises DatabaseError, StorageError, ToolError or OSError.
     """
     advance = _tally(progress)
     large = [t for t in tables if binary_from is not None and sizes.get(t.oid, 0) >= binary_from]
     sources = _taken(session, order, large, sizes)
+    notes: tuple[str, ...] = ()
+    if sources:
+        try:
+            return _write_both(
+                session, order, directory, tables, sizes=sizes, sources=sources, advance=advance
+            )
+        except VerificationError as error:
+            notes = (f"all data was left to pg_dump {order.client.version}: {error.what}",)
+            for left in _ARCHIVE, _COPIES:
+                shutil.rmtree(directory / left)
+            progress.note(notes[0])
+    watch = pgdump.watcher(tables, sizes, order.jobs, advance)
+    pgdump.dump(session, order, directory, without_data=(), on_line=watch)
+    return Written(notes=notes)
+
+
+def _write_both(
+    session: Session,
+    order: Order,
+    directory: Path,
+    tables: Sequence[Table],
+    *,
+    sizes: Mapping[int, int],
+    sources: Mapping[int, Source],
+    advance: Callable[[int, int], None],
+) -> Written:
+    """Let pg_dump and the copies run side by side; VerificationError if they cannot be joined."""
+    taken = [table for table in tables if table.oid in sources]
     rest = [table for table in tables if table.oid not in sources]
     watch = pgdump.watcher(rest, sizes, order.jobs, advance)
-    if not sources:
-        pgdump.dump(session, order, directory, without_data=(), on_line=watch)
-        return {}
-    taken = [table for table in tables if table.oid in sources]
     copies = directory / _COPIES
     copies.mkdir()
     works = [
@@ -59,9 +93,10 @@ def write(
         alone = replace(order, jobs=order.jobs if rest else 1)
         archive = directory / _ARCHIVE
         pgdump.dump(session, alone, archive, without_data=taken, on_line=watch)
+        contents = _understood(archive, works, order.facts.encoding)
     for work in copier.left:
         _copy_by_leader(session, order, work, copier)
-    return _join(directory, works, copier.copied, order.facts.encoding)
+    return Written(_join(directory, contents, copier.copied))
 
 
 def _taken(
@@ -86,19 +121,21 @@ def _copy_by_leader(session: Session, order: Order, work: Work, copier: Copier) 
         copier.keep(work, sink, rows)
 
 
-def _join(
-    directory: Path, works: Sequence[Work], copied: Mapping[int, Copied], encoding: str
-) -> dict[int, Copied]:
+def _understood(archive: Path, works: Sequence[Work], encoding: str) -> Toc:
+    """pg_dump's table of contents with the copies in it; VerificationError unless it is known."""
+    data = (archive / "toc.dat").read_bytes()
+    contents = toc.parse(data)
+    if toc.build(contents) != data:
+        raise toc.malformed("cannot be written again as it was")
+    if toc.encoding(contents) != encoding:
+        raise toc.malformed(f"is in {toc.encoding(contents)}, the copies in {encoding}")
+    return toc.with_data(contents, {work.oid: work.source.copy_in for work in works})
+
+
+def _join(directory: Path, contents: Toc, copied: Mapping[int, Copied]) -> dict[int, Copied]:
     """Make one archive of pg_dump's and the copies; its table of contents is written last."""
     source = directory / _ARCHIVE
-    contents = toc.parse((source / "toc.dat").read_bytes())
-    if toc.encoding(contents) != encoding:
-        raise ToolError(
-            f"pg_dump wrote its text in {toc.encoding(contents)}, the copies are in {encoding}.",
-            "Set BACKUP_FORMAT=text, and report it with the versions of server and client.",
-        )
-    whole = toc.with_data(contents, {work.oid: work.source.copy_in for work in works})
-    names = {int(e.oid or 0): str(e.filename) for e in toc.table_data(whole)}
+    names = {int(e.oid or 0): str(e.filename) for e in toc.table_data(contents)}
     moved = {}
     for oid, one in copied.items():
         # 1.dat stays 1.dat, 1.dat.gz stays .gz, under the number that the archive knows it by
@@ -109,7 +146,7 @@ def _join(
         path.rename(directory / path.name)
     source.rmdir()
     (directory / _COPIES).rmdir()
-    (directory / "toc.dat").write_bytes(toc.build(whole))
+    (directory / "toc.dat").write_bytes(toc.build(contents))
     return moved
 
 

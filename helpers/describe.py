@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import __version__, manifest, streams, toc
+from . import __version__, contents, manifest, streams
 from .catalog import Column, Table
 from .clients import Client
+from .contents import Contents
 from .dump import Dumped
 from .errors import ToolError
 from .manifest import Manifest, TablePart
@@ -19,7 +20,6 @@ from .progress import Progress
 from .runbook import restore_md
 from .store import Name
 from .streams import DataFacts, FileFacts
-from .toc import Entry, Toc
 
 
 def describe(
@@ -36,11 +36,11 @@ def describe(
 
     Raises ToolError unless the archive holds every table of the snapshot with all its rows.
     """
-    contents = toc.parse((directory / "toc.dat").read_bytes())
-    entries = _entries(contents, dumped)
+    found = contents.read(directory, client)
+    _check_complete(found, dumped)
     text = restore_md(name, dumped, client, has_globals=(directory / manifest.GLOBALS).exists())
     (directory / manifest.RESTORE).write_text(text, encoding="utf-8")
-    paths = {oid: _data_file(directory, entry) for oid, entry in entries.items()}
+    paths = {oid: _data_file(directory, file) for oid, file in found.files.items()}
     data = {oid: one.facts for oid, one in dumped.copied.items()}
     data |= _read_data({oid: paths[oid] for oid in paths if oid not in data}, jobs, progress)
     _compare_rows(dumped, data)
@@ -53,7 +53,7 @@ def describe(
             binary=table.oid in dumped.copied,
         )
         for table in dumped.tables
-        if table.oid in entries
+        if table.oid in paths
     )
     files = _files(directory, {paths[oid].name: facts.file for oid, facts in data.items()})
     return Manifest(
@@ -61,14 +61,15 @@ def describe(
         database=_database(dumped),
         snapshot=dumped.taken,
         tables=tables,
-        sequences=_sequences(contents),
+        sequences=_sequences(found),
         extensions=_extensions(dumped),
         large_objects=dumped.large_objects,
-        roles=tuple(sorted({*dumped.roles, *toc.owners(contents)})),
+        roles=tuple(sorted({*dumped.roles, *found.owners})),
         files=files,
         totals=_totals(tables, files),
         clients={"pg_dump": client.version},
         notes=dumped.notes,
+        toc_unknown=found.unknown,
     )
 
 
@@ -80,16 +81,14 @@ def write(directory: Path, found: Manifest) -> None:
     (directory / manifest.SUMS).write_text(found.sums(digest), encoding="utf-8")
 
 
-def _entries(contents: Toc, dumped: Dumped) -> dict[int, Entry]:
-    """The archive's data entries by their table's oid; ToolError unless each table has one."""
-    entries = {int(entry.oid or 0): entry for entry in toc.table_data(contents)}
-    lost = [t.qualified for t in dumped.tables if _has_data(t) and t.oid not in entries]
+def _check_complete(found: Contents, dumped: Dumped) -> None:
+    """Raise ToolError unless each table of the snapshot has its data in the archive."""
+    lost = [t.qualified for t in dumped.tables if _has_data(t) and t.oid not in found.files]
     if lost:
         raise ToolError(
             f"pg_dump left out the data of {', '.join(lost[:5])}.",
             "Report it with the version of pg_dump; earlier backups are as they were.",
         )
-    return entries
 
 
 def _has_data(table: Table) -> bool:
@@ -97,9 +96,9 @@ def _has_data(table: Table) -> bool:
     return not table.parent and not table.extension
 
 
-def _data_file(directory: Path, entry: Entry) -> Path:
-    """The file of a data entry: raw if it is there, else gzip, as pg_restore looks for it."""
-    raw = directory / str(entry.filename)
+def _data_file(directory: Path, file: str) -> Path:
+    """A table's data file: raw if it is there, else gzip, as pg_restore looks for it."""
+    raw = directory / file
     return raw if raw.exists() else raw.with_name(raw.name + ".gz")
 
 
@@ -175,10 +174,10 @@ def _backup(name: Name, started: datetime) -> manifest.BackupPart:
     )
 
 
-def _sequences(contents: Toc) -> tuple[manifest.SequencePart, ...]:
+def _sequences(found: Contents) -> tuple[manifest.SequencePart, ...]:
     return tuple(
         manifest.SequencePart(schema_=schema, name=sequence, value=value, is_called=called)
-        for schema, sequence, value, called in toc.sequence_values(contents)
+        for schema, sequence, value, called in found.sequences
     )
 
 

@@ -59,7 +59,7 @@ def dump(
             settings.compression,
         )
         binary_from = settings.binary_from if settings.format == "binary" else None
-        copied = archive.write(
+        written = archive.write(
             session, order, directory, data, sizes, progress=progress, binary_from=binary_from
         )
         return Dumped(
@@ -68,10 +68,13 @@ def dump(
             tuple(tables),
             session.columns(data),
             # An extension's are not all dumped, so not counted.
-            session.count([t for t in data if t.oid not in copied and not t.extension]),
-            copied,
+            session.count([t for t in data if t.oid not in written.copied and not t.extension]),
+            written.copied,
             session.extensions(),
             session.roles(),
             session.large_objects(),
-            pgdump.dump_globals(session, client, directory / GLOBALS),
+            (
+                *written.notes,
+                *pgdump.dump_globals(session, client, directory / GLOBALS),
+            ),
         )

@@ -132,7 +132,8 @@ class Totals(Model):
 class Manifest(Model):
     """Everything a backup says of itself; written once.
 
-    Of a list that is wrong only the first error is kept: a damaged file may hold millions.
+    `toc_unknown` says why toc.dat could not be read when the backup was taken; None if it was. Of a
+    list that is wrong only the first error is kept: a damaged file may hold millions.
     """
 
     schema_version: Literal[1] = 1
@@ -148,6 +149,7 @@ class Manifest(Model):
     totals: Totals
     clients: dict[str, str]
     notes: tuple[str, ...] = ()
+    toc_unknown: Annotated[str | None, Field(exclude_if=lambda why: why is None)] = None
     suspect: tuple[str, ...] = ()
 
     def to_json(self) -> str:

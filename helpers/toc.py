@@ -30,6 +30,7 @@ __all__ = (
     "codec",
     "decoder",
     "encoding",
+    "malformed",
     "owners",
     "parse",
     "sequence_values",

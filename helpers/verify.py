@@ -24,11 +24,15 @@ _OURS = {manifest.FILE, manifest.SUMS, manifest.VERIFICATION}
 
 @dataclass(frozen=True)
 class Result:
-    """What a verification found; `problems` by the depth they were found at."""
+    """What a verification found; `problems` by the depth they were found at.
+
+    `unjudged` says why the table of contents could not be compared with the manifest.
+    """
 
     manifest: Manifest | None
     manifest_sha256: str | None
     problems: dict[int, tuple[str, ...]]
+    unjudged: str | None = None
 
     @property
     def passed(self) -> bool:
@@ -45,14 +49,16 @@ class Result:
         """The results as they are recorded."""
         now = datetime.now(UTC)
         return tuple(
-            Check(
-                depth=depth,
-                outcome="failed" if found else "passed",
-                time=now,
-                problems=found[:20],
-            )
+            Check(depth=depth, outcome="failed", time=now, problems=found[:20])
+            if found
+            else self._unfailed(depth, now)
             for depth, found in sorted(self.problems.items())
         )
+
+    def _unfailed(self, depth: int, now: datetime) -> Check:
+        if depth == checks.ARCHIVE and self.unjudged:
+            return Check(depth=depth, outcome="cannot judge", time=now, problems=(self.unjudged,))
+        return Check(depth=depth, outcome="passed", time=now)
 
 
 def verify(directory: Path, name: str, jobs: int, progress: Progress) -> Result:
@@ -67,14 +73,18 @@ def verify(directory: Path, name: str, jobs: int, progress: Progress) -> Result:
     digest = hashlib.sha256(data).hexdigest()
     files = [*_check_identity(found, name), *_check_sums(directory, found, digest)]
     files += _check_listing(directory, found)
-    archive = _check_toc(directory, found)
+    contents, flaw = _contents(directory, found)
+    archive = [] if contents is None else [*_check_toc(contents, found)]
+    if flaw and not found.toc_unknown:
+        archive.append(flaw)
+    archive += _check_large_objects(found)
     progress.begin("verify", len(found.tables), found.totals.file_bytes)
     wrong_files, wrong_data = _read_files(directory, found, jobs, progress)
     problems = {
         checks.FILES: (*files, *wrong_files),
         checks.ARCHIVE: (*archive, *wrong_data),
     }
-    return Result(found, digest, problems)
+    return Result(found, digest, problems, unjudged=flaw if found.toc_unknown else None)
 
 
 def _check_identity(found: Manifest, name: str) -> Iterable[str]:
@@ -127,26 +137,34 @@ def _check_listing(directory: Path, found: Manifest) -> Iterable[str]:
             yield f"{path} is missing"
 
 
-def _check_toc(directory: Path, found: Manifest) -> Iterable[str]:
-    """The table of contents must hold the manifest's tables and sequences, no more, no less."""
+def _contents(directory: Path, found: Manifest) -> tuple[Toc | None, str | None]:
+    """The archive's table of contents, or why it cannot be read."""
     # What is larger than it was cannot be right, and need not be held in memory to say so.
     size = next((part.size for part in found.files if part.path == "toc.dat"), 0)
     try:
-        contents = toc.parse(streams.read_bounded(directory / "toc.dat", min(size, toc.LIMIT)))
+        data = streams.read_bounded(directory / "toc.dat", min(size, toc.LIMIT))
+        return toc.parse(data), None
+    except VerificationError as error:
+        return None, error.what
+
+
+def _check_toc(contents: Toc, found: Manifest) -> Iterable[str]:
+    """The table of contents must hold the manifest's tables and sequences, no more, no less."""
+    try:
         sequences = Counter(tuple(row) for row in toc.sequence_values(contents))
     except VerificationError as error:
-        return [error.what]
-    problems = []
+        yield error.what
+        return
     if _tables_differ(contents, found):
-        problems.append("toc.dat and the manifest do not name the same tables and files")
+        yield "toc.dat and the manifest do not name the same tables and files"
     if sequences != Counter((s.schema_, s.name, s.value, s.is_called) for s in found.sequences):
-        problems.append("toc.dat and the manifest do not give the sequences the same values")
+        yield "toc.dat and the manifest do not give the sequences the same values"
+
+
+def _check_large_objects(found: Manifest) -> Iterable[str]:
     blobs = sum(part.path.startswith("blob_") for part in found.files)
     if blobs != found.large_objects:
-        problems.append(
-            f"the archive holds {blobs:,} large objects instead of {found.large_objects:,}"
-        )
-    return problems
+        yield f"the archive holds {blobs:,} large objects instead of {found.large_objects:,}"
 
 
 def _tables_differ(contents: Toc, found: Manifest) -> bool:
