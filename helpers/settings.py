@@ -49,6 +49,14 @@ def _tables(value: object) -> object:
     return tuple(dict.fromkeys(names))
 
 
+def _compression(value: object) -> object:
+    if value in {"zstd", "lz4"}:
+        raise ValueError(
+            f"{value} is not written: many a pg_restore cannot read it; auto, gzip, none"
+        )
+    return value
+
+
 class Settings(BaseModel):
     """One environment: its database, its store, and how backups of it are made and kept.
 
@@ -68,7 +76,7 @@ class Settings(BaseModel):
     pg_bin: Path | None = None
     format: Literal["binary", "text"] = "binary"
     binary_from: int = Field(default=1048576, ge=0)
-    compression: Literal["auto", "gzip", "none"] = "auto"
+    compression: Annotated[Literal["auto", "gzip", "none"], BeforeValidator(_compression)] = "auto"
     max_shrink: int = Field(default=50, ge=1, le=100)
     keep: Keep = Keep()
     warnings: tuple[str, ...] = ()

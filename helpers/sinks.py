@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 from isal import isal_zlib
 
@@ -13,8 +13,11 @@ from .errors import ToolError
 from .streams import BLOCK, SIGNATURE, TRAILER, DataFacts, FileFacts
 
 WORTHWHILE = 0.8
-"""By default a table is compressed if its first megabyte shrinks to less than this share: text
-does, embeddings do not."""
+"""By default data is compressed if it shrinks to less than this share: text does, embeddings do
+not."""
+
+SAMPLE = 1 << 16
+"""Bytes of a block that stand for it, where it is likely that it does not shrink."""
 
 _LEVEL = 1
 _GZIP = 31  # zlib's window bits for a gzip header
@@ -23,20 +26,23 @@ _GZIP = 31  # zlib's window bits for a gzip header
 class Sink:
     """A data file being written; `path` is its name if it stays raw, .gz is added if not.
 
-    `compression` is auto, gzip or none.
+    `compression` is auto, gzip or none. With auto the first block decides. What comes later can
+    change it: in a gzip file each block is a member of its own, stored where it does not shrink; a
+    raw file is written anew as gzip once all that came so far would be worth it.
     """
 
     def __init__(self, path: Path, compression: str) -> None:
         self.path = path
         self._compression = compression
+        self._limit = WORTHWHILE if compression == "auto" else 1.0
         self._held: list[bytes] = []
         self._held_size = 0
-        self._file: BinaryIO | None = None
-        self._deflate: isal_zlib.Compress | None = None
+        self._file: _File | None = None
+        self._gzip = False
+        self._shrinks = True
+        self._estimate = 0.0
         self._stream = hashlib.sha256()
         self._stream_size = 0
-        self._digest = hashlib.sha256()
-        self._size = 0
         self._end = b""
 
     def write(self, data: bytes) -> None:
@@ -52,19 +58,16 @@ class Sink:
         Raises OSError, and ToolError if what came is not a whole binary COPY stream.
         """
         self._flush()
-        if self._deflate:
-            self._emit(self._deflate.flush())
         if self._file is None or self._end != TRAILER:
             raise ToolError(
                 f"The copy of {self.path.name} ended before its data did.",
                 "Run the backup again; earlier backups are as they were.",
             )
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._file.sync()
         self.close()
         stream = self._stream.hexdigest()
-        digest = self._digest.hexdigest() if self._deflate else stream
-        return DataFacts(FileFacts(self._size, digest), rows, self._stream_size, stream)
+        digest = self._file.digest.hexdigest() if self._gzip else stream
+        return DataFacts(FileFacts(self._file.size, digest), rows, self._stream_size, stream)
 
     def close(self) -> None:
         """Let go of the file, finished or not."""
@@ -81,36 +84,91 @@ class Sink:
         self._held, self._held_size = [], 0
         if not block:
             return
-        if self._file is None:
-            self._open(block)
+        file = self._file or self._open(block)
         self._stream.update(block)
         self._stream_size += len(block)
         self._end = (self._end + block[-len(TRAILER) :])[-len(TRAILER) :]
-        self._emit(self._deflate.compress(block) if self._deflate else block)
+        if self._gzip:
+            file.write_hashed(self._member(block))
+        else:
+            file.write(block)
+            self._reconsider(block)
 
-    def _open(self, first: bytes) -> None:
+    def _open(self, first: bytes) -> _File:
         """Begin the file, once its first block is there to decide how."""
         if not first.startswith(SIGNATURE):
             raise ToolError(
                 f"The copy of {self.path.name} is not a binary COPY stream.",
                 "Set BACKUP_FORMAT=text, and report it with the versions of server and client.",
             )
-        if self._is_worthwhile(first):
-            self._deflate = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _GZIP)
+        self._gzip = self._compression == "gzip" or (
+            self._compression == "auto" and _packed_share(first) < WORTHWHILE
+        )
+        if self._gzip:
             self.path = self.path.with_name(f"{self.path.name}.gz")
-        self._file = self.path.open("xb", buffering=0)
+        self._file = _File(self.path)
+        return self._file
 
-    def _is_worthwhile(self, first: bytes) -> bool:
-        """Whether to compress: what was asked for, else what the first block shows."""
-        if self._compression == "auto":
-            return len(isal_zlib.compress(first, _LEVEL)) < WORTHWHILE * len(first)
-        return self._compression == "gzip"
+    def _reconsider(self, block: bytes) -> None:
+        """Turn to gzip if that would have been worth it for the whole, by samples of it."""
+        if self._compression != "auto":
+            return
+        self._estimate += _packed_share(_sample(block)) * len(block)
+        if self._estimate < WORTHWHILE * self._stream_size:
+            self._write_anew()
 
-    def _emit(self, data: bytes) -> None:
-        """Write all of it: a raw file may take less than it is given."""
-        if self._deflate:
-            self._digest.update(data)
-        self._size += len(data)
+    def _write_anew(self) -> None:
+        """Write what is there once more as gzip: a raw file cannot go on as one."""
+        self.close()
+        raw, self._gzip = self.path, True
+        self.path = raw.with_name(f"{raw.name}.gz")
+        self._file = _File(self.path)
+        with raw.open("rb", buffering=0) as file:
+            while block := file.read(BLOCK):
+                self._file.write_hashed(self._member(block))
+        raw.unlink()
+
+    def _member(self, block: bytes) -> bytes:
+        """The block as a gzip member: every gzip reader takes one behind the other for one."""
+        if self._shrinks or _packed_share(_sample(block)) < self._limit:
+            packed = isal_zlib.compress(block, _LEVEL, _GZIP)
+            self._shrinks = len(packed) < self._limit * len(block)
+            if self._shrinks:
+                return packed
+        return zlib.compress(block, 0, _GZIP)
+
+
+class _File:
+    """A new file, written without a buffer; its size, and the hash of what was to be hashed."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb", buffering=0)
+        self.digest = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        """Write all of it: the system may take less than it is given."""
+        self.size += len(data)
         view = memoryview(data)
-        while view and self._file:
+        while view:
             view = view[self._file.write(view) :]
+
+    def write_hashed(self, data: bytes) -> None:
+        self.digest.update(data)
+        self.write(data)
+
+    def sync(self) -> None:
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _packed_share(data: bytes) -> float:
+    return len(isal_zlib.compress(data, _LEVEL)) / len(data)
+
+
+def _sample(block: bytes) -> bytes:
+    """A piece of its middle."""
+    start = max(len(block) - SAMPLE, 0) // 2
+    return block[start : start + SAMPLE]

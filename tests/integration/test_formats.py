@@ -106,3 +106,36 @@ def test_an_unknown_format_is_a_configuration_error(database: Database, tmp_path
     ran = pgbackup("backup", env=env, cwd=tmp_path)
     assert ran.code == 2
     assert "BACKUP_FORMAT" in ran.err
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lz4"])
+def test_a_compression_that_not_every_pg_restore_reads_is_refused_by_its_name(
+    database: Database, tmp_path: Path, compression: str
+) -> None:
+    env = environment(database.url, tmp_path, BACKUP_COMPRESSION=compression)
+    ran = pgbackup("backup", env=env, cwd=tmp_path)
+    assert ran.code == 2
+    assert f"BACKUP_COMPRESSION: {compression} is not written" in ran.err
+
+
+NOISE = """(SELECT decode(string_agg(md5(random()::text || i || n), ''), 'hex')
+  FROM generate_series(1, 6000) AS i)"""
+WORDS = "convert_to(repeat(md5(n::text), 4000), 'UTF8')"
+
+
+def test_data_that_changes_its_kind_midway_is_compressed_where_it_shrinks(
+    any_database: Database, tmp_path: Path
+) -> None:
+    for name, first, second in (("later", NOISE, WORDS), ("sooner", WORDS, NOISE)):
+        any_database.execute(
+            f"CREATE TABLE {name} AS SELECT n, CASE WHEN n <= 30 THEN {first} ELSE {second} END"
+            " AS body FROM generate_series(1, 60) AS n"
+        )
+    tools = str(any_database.server.bin_dir)
+    backup = take(any_database, tmp_path, BACKUP_PG_BIN=tools)
+    tables = json.loads((backup / "manifest.json").read_text())["tables"]
+    for table in tables:
+        assert table["file"].endswith(".gz"), table
+        assert (backup / table["file"]).stat().st_size < 0.6 * table["bytes"]
+    restored_equal(backup, any_database)
+    restored_equal(backup, any_database, "--jobs=2")
