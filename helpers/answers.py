@@ -15,6 +15,8 @@ from .doctor import Finding
 from .entry import Answer, printable
 from .errors import RefusedError, VerificationError
 from .listing import Backup
+from .manifest import Manifest
+from .outcomes import Facts
 from .prune import Plan
 from .verify import Result
 
@@ -54,7 +56,22 @@ def taken(outcome: Outcome, warnings: Sequence[str]) -> Answer:
         "pruned": outcome.pruned.doomed if outcome.pruned else [],
     }
     code = RefusedError.exit_code if found.suspect else 0
-    return Answer(document, printable("\n".join(lines)), code=code, warnings=tuple(warnings))
+    text = printable("\n".join(lines))
+    return Answer(document, text, code=code, warnings=tuple(warnings), facts=_facts(found))
+
+
+def _facts(found: Manifest) -> Facts:
+    """What a new backup's run is remembered by."""
+    name = found.backup.name
+    return Facts(
+        found.database.name,
+        name,
+        found.totals.rows,
+        found.totals.file_bytes,
+        suspect=bool(found.suspect),
+        what="".join(f"It looks as if data were lost: {reason}. " for reason in found.suspect[:5]),
+        do=f"Look at the database. If it was meant: accept --file {name}" if found.suspect else "",
+    )
 
 
 def verified(path: Path, result: Result, warning: str | None) -> Answer:

@@ -11,7 +11,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task, task
 
-from . import accepting, answers, entry, envcheck, envfiles, foreign, listing, progress
+from . import accepting, answers, entry, envcheck, envfiles, foreign, listing, progress, watch
 from . import backup as backing_up
 from . import doctor as diagnosing
 from . import prune as pruning
@@ -20,7 +20,7 @@ from . import verify as verifying
 from .entry import Answer
 from .errors import NotFoundError, StorageError
 from .listing import SEE_LIST
-from .settings import HOST_DIR, Settings
+from .settings import HOST_DIR, Settings, Target
 from .store import Store, parse_name, storage_error
 
 _HELP = {
@@ -29,6 +29,7 @@ _HELP = {
     "dest": "Another store than BACKUP_DIR, for once",
     "json": "Answer with one JSON document",
     "quiet": "No progress, only the answer",
+    "log-json": "Progress, problems and the run's record as lines of JSON on stderr",
     "dry-run": "Check what would be checked, write nothing",
     "prune": "Delete what retention does not keep, once the new backup is published",
     "apply": "Delete; without it the plan is only shown",
@@ -54,7 +55,19 @@ def load(env: str | None, dest: str | None = None) -> Settings:
     return configuration.load(env, root=root(), environ=os.environ, dest=place)
 
 
-@task(help=_help("env", "dest", "prune", "dry-run", "quiet", "json"))
+def watched(
+    verb: str, env: str | None, dest: str | None, work: Callable[[Settings], Answer], log_json: bool
+) -> Callable[[], Answer]:
+    """The work of a verb that is logged, measured and told about, on its settings."""
+    place = Path(dest).expanduser().absolute() if dest else None
+
+    def overhear() -> Target:
+        return configuration.overhear(env, root=root(), environ=os.environ, dest=place)
+
+    return lambda: watch.watched(verb, lambda: load(env, dest), overhear, work, log_json=log_json)
+
+
+@task(help=_help("env", "dest", "prune", "dry-run", "quiet", "json", "log-json"))
 def backup(
     _context: Context,
     env: str | None = None,
@@ -63,21 +76,25 @@ def backup(
     dry_run: bool = False,
     quiet: bool = False,
     json: bool = False,
+    log_json: bool = False,
 ) -> None:
     """Take a backup, verify it, and publish it."""
 
-    def work() -> Answer:
+    def check() -> Answer:
         settings = load(env, dest)
-        if dry_run:
-            client = backing_up.check(settings)
-            text = f"A backup would go to {settings.store}, by pg_dump {client.version}."
-            document = {"outcome": "dry run", "store": str(settings.store)}
-            return Answer(document, text, warnings=settings.warnings)
-        with progress.display(quiet=quiet) as shown:
+        client = backing_up.check(settings)
+        text = f"A backup would go to {settings.store}, by pg_dump {client.version}."
+        document = {"outcome": "dry run", "store": str(settings.store)}
+        warnings = (*settings.warnings, *watch.deaf(settings.tell))
+        return Answer(document, text, warnings=warnings)
+
+    def take(settings: Settings) -> Answer:
+        with progress.display(quiet=quiet, as_json=log_json) as shown:
             outcome = backing_up.run(settings, shown, then_prune=prune)
         return answers.taken(outcome, settings.warnings)
 
-    entry.run("backup", work, as_json=json)
+    work = check if dry_run else watched("backup", env, dest, take, log_json)
+    entry.run("backup", work, as_json=json, log_json=log_json)
 
 
 @task(help=_help("file", "env", "dest", "quiet", "json"))
@@ -130,7 +147,7 @@ def list_(
     entry.run("list", work, as_json=json)
 
 
-@task(help=_help("env", "dest", "apply", "dry-run", "quiet", "json"))
+@task(help=_help("env", "dest", "apply", "dry-run", "quiet", "json", "log-json"))
 def prune(
     _context: Context,
     env: str | None = None,
@@ -139,20 +156,24 @@ def prune(
     dry_run: bool = False,
     quiet: bool = False,
     json: bool = False,
+    log_json: bool = False,
 ) -> None:
     """Show what retention keeps and deletes, each with its reasons; delete with --apply."""
 
-    def work() -> Answer:
+    def plan() -> Answer:
         settings = load(env, dest)
+        plans = pruning.plans(_existing(settings), settings.environment, settings.keep)
+        return answers.planned(plans, applied=False)
+
+    def delete(settings: Settings) -> Answer:
         store, environment, keep = _existing(settings), settings.environment, settings.keep
-        deleting = apply and not dry_run
-        if not deleting:
-            return answers.planned(pruning.plans(store, environment, keep), applied=False)
-        with progress.display(quiet=quiet) as shown:
+        with progress.display(quiet=quiet, as_json=log_json) as shown:
             done = pruning.apply(store, environment, keep, shown)
         return answers.planned(done, applied=True)
 
-    entry.run("prune", work, as_json=json)
+    deleting = apply and not dry_run
+    work = watched("prune", env, dest, delete, log_json) if deleting else plan
+    entry.run("prune", work, as_json=json, log_json=log_json)
 
 
 @task(help=_help("file", "env", "dest", "json"))

@@ -16,7 +16,8 @@ from invoke.exceptions import Exit
 from rich.console import Console
 from rich.table import Table
 
-from .errors import BackupError, Interruption, StorageError, exit_code
+from .errors import BackupError, Interruption, exit_code, refused_by_system
+from .outcomes import Facts
 
 SCHEMA_VERSION = 1
 """Of every --json document."""
@@ -27,46 +28,53 @@ _FILE_WIDTH = 160
 
 @dataclass(frozen=True)
 class Answer:
-    """What a verb found: for programs (`document`), for people (`tables`, `text`), and the code."""
+    """What a verb found: for programs (`document`), for people (`tables`, `text`), and the code.
+
+    `facts` go to the run's record and to those who are told of it.
+    """
 
     document: Mapping[str, object]
     text: str = ""
     tables: tuple[Table, ...] = ()
     code: int = 0
     warnings: tuple[str, ...] = field(default=())
+    facts: Facts = field(default=Facts())
 
 
-def run(verb: str, work: Callable[[], Answer], *, as_json: bool) -> None:
-    """Do the work, say the answer, and end with the contract's exit code (by invoke's Exit)."""
-    with guard(verb, as_json=as_json):
+def run(verb: str, work: Callable[[], Answer], *, as_json: bool, log_json: bool = False) -> None:
+    """Do the work, say the answer, and end with the contract's exit code (by invoke's Exit).
+
+    With `log_json` nothing but JSON reaches stderr.
+    """
+    with guard(verb, as_json=as_json, log_json=log_json):
         answer = work()
-    _say(verb, answer, as_json=as_json)
+    _say(verb, answer, as_json=as_json, log_json=log_json)
 
 
 @contextmanager
-def guard(verb: str, *, as_json: bool) -> Iterator[None]:
+def guard(verb: str, *, as_json: bool, log_json: bool = False) -> Iterator[None]:
     """Turn signals and errors into a sentence on stderr and an exit code."""
     try:
         with _signals():
             yield
     except BackupError as error:
-        _fail(verb, error.what, error.do, exit_code(error), as_json=as_json)
+        _fail(verb, error.what, error.do, exit_code(error), as_json=as_json, log_json=log_json)
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback for a user
         if os.environ.get("PGBACKUP_TRACEBACK"):
             traceback.print_exc()
         if isinstance(error, OSError):
-            file = f"{error.filename}: " if error.filename else ""
-            what = f"The operating system refused: {file}{error.strerror or error}."
-            do = "Check the disk and the file system."
-            _fail(verb, what, do, StorageError.exit_code, as_json=as_json)
+            said = refused_by_system(error)
+            _fail(verb, said.what, said.do, said.exit_code, as_json=as_json, log_json=log_json)
         what = f"Unexpected {type(error).__name__}: {error}"
         do = "Run it again with PGBACKUP_TRACEBACK=1 and report what it prints."
-        _fail(verb, what, do, 1, as_json=as_json)
+        _fail(verb, what, do, 1, as_json=as_json, log_json=log_json)
 
 
-def _say(verb: str, answer: Answer, *, as_json: bool) -> None:
+def _say(verb: str, answer: Answer, *, as_json: bool, log_json: bool) -> None:
     for warning in answer.warnings:
-        print(f"Warning: {warning}", file=sys.stderr)
+        print(
+            json.dumps({"warning": warning}) if log_json else f"Warning: {warning}", file=sys.stderr
+        )
     if as_json:
         _print_json(verb, answer.document)
     else:
@@ -81,10 +89,12 @@ def _say(verb: str, answer: Answer, *, as_json: bool) -> None:
         raise Exit(code=answer.code)
 
 
-def _fail(verb: str, what: str, do: str, code: int, *, as_json: bool) -> None:
+def _fail(verb: str, what: str, do: str, code: int, *, as_json: bool, log_json: bool) -> None:
+    error = {"error": {"code": code, "what": what, "do": do}}
     if as_json:
-        _print_json(verb, {"error": {"code": code, "what": what, "do": do}})
-    print(f"{verb} failed: {printable(what)}\n{printable(do)}", file=sys.stderr)
+        _print_json(verb, error)
+    said = f"{verb} failed: {printable(what)}\n{printable(do)}"
+    print(json.dumps(error) if log_json else said, file=sys.stderr)
     raise Exit(code=code)
 
 

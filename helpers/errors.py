@@ -92,6 +92,15 @@ class Interruption(BackupError):  # noqa: N818 - it is a request, not an error
         return 128 + self.number
 
 
+def refused_by_system(error: OSError) -> StorageError:
+    """What an error of the operating system that nobody expected says."""
+    file = f"{error.filename}: " if error.filename else ""
+    return StorageError(
+        f"The operating system refused: {file}{error.strerror or error}.",
+        "Check the disk and the file system.",
+    )
+
+
 def exit_code(error: BackupError) -> int:
     """The process's exit code for `error`."""
     return error.code if isinstance(error, Interruption) else error.exit_code

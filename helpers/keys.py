@@ -93,11 +93,35 @@ KEYS: Final[dict[str, Key]] = {
         "50",
         field="max_shrink",
     ),
+    "BACKUP_LOG": Key(
+        "A file that gets one line of JSON for every run",
+        ".runs-<environment>.jsonl in BACKUP_DIR",
+        field="tell.log",
+    ),
+    "BACKUP_METRICS_DIR": Key(
+        "The directory of node_exporter's textfile collector, for metrics", field="tell.metrics"
+    ),
     "KEEP_LAST": Key("Newest backups to keep", "0", field="keep.last"),
     "KEEP_DAILY": Key("Days (UTC) to keep a backup of", "7", field="keep.daily"),
     "KEEP_WEEKLY": Key("ISO weeks to keep a backup of", "4", field="keep.weekly"),
     "KEEP_MONTHLY": Key("Months to keep a backup of", "12", field="keep.monthly"),
     "KEEP_YEARLY": Key("Years to keep a backup of", "0", field="keep.yearly"),
+    "NOTIFY_URLS": Key(
+        "Who is told how runs went: URLs of Apprise, comma or space separated; they are secrets",
+        field="tell.urls",
+    ),
+    "NOTIFY_ON": Key(
+        "What they are told: failure, recovery (the first success after a failure), success",
+        "failure,recovery",
+        field="tell.events",
+    ),
+    "NOTIFY_TIMEOUT": Key(
+        "Seconds that telling everybody may take after a run, 1 to 120", "10", field="tell.timeout"
+    ),
+    "PING_URL": Key(
+        "A dead man's switch such as Healthchecks: pinged at a backup's start, success and failure",
+        field="tell.ping",
+    ),
 }
 """PG* names and keywords are libpq's: PostgreSQL documentation, "Environment Variables"."""
 

@@ -94,6 +94,12 @@ def reference(store: Store, name: Name) -> Backup | None:
     return suspect
 
 
+def newest_trusted(store: Store, environment: str) -> Backup | None:
+    """The newest good backup of an environment; raises StorageError."""
+    found = (load(store.place(name), name) for name in store.names(environment))
+    return next((backup for backup in found if backup.trusted), None)
+
+
 def select(selector: str, store: Store | None, environment: str | None) -> Path:
     """The directory or file that a person means: `latest`, a backup's name, or a path.
 

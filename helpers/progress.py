@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -18,6 +20,9 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 from rich.progress import Progress as Bars
+
+RECENT: Final[deque[str]] = deque(maxlen=20)
+"""The last lines of this process's run, shown or not: its log, for those who are told of it."""
 
 
 class Progress(Protocol):
@@ -37,10 +42,11 @@ class Progress(Protocol):
 
 
 class Quiet:
-    """Notes only, as plain lines with a time; not even those if `silent`."""
+    """Notes only, as lines with a time, plain or JSON; not even those if `silent`."""
 
-    def __init__(self, *, silent: bool) -> None:
+    def __init__(self, *, silent: bool, as_json: bool = False) -> None:
         self._silent = silent
+        self._as_json = as_json
 
     def begin(self, phase: str, tables: int, size: int) -> None:
         """A line for the phase."""
@@ -51,8 +57,11 @@ class Quiet:
 
     def note(self, text: str) -> None:
         """One line on stderr."""
+        time = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        RECENT.append(f"{time} {text}")
         if not self._silent:
-            print(f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {text}", file=sys.stderr, flush=True)
+            line = json.dumps({"time": time, "note": text}) if self._as_json else RECENT[-1]
+            print(line, file=sys.stderr, flush=True)
 
 
 class Live:
@@ -66,6 +75,7 @@ class Live:
     def begin(self, phase: str, tables: int, size: int) -> None:
         """A new bar; the one before is full."""
         self._finish()
+        RECENT.append(f"{phase}: {tables:,} tables" if tables else phase)
         self._tables = tables
         self._task = self._bars.add_task(phase, total=size or None, tables=f"0/{tables}")
 
@@ -77,6 +87,7 @@ class Live:
 
     def note(self, text: str) -> None:
         """A line above the bars."""
+        RECENT.append(text)
         self._bars.console.print(text, style="yellow", markup=False, highlight=False)
 
     def _finish(self) -> None:
@@ -87,11 +98,11 @@ class Live:
 
 
 @contextmanager
-def display(*, quiet: bool) -> Iterator[Progress]:
+def display(*, quiet: bool, as_json: bool = False) -> Iterator[Progress]:
     """The display for this run: bars on a terminal, lines elsewhere, nothing if `quiet`."""
     console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield Quiet(silent=quiet)
+    if quiet or as_json or not console.is_terminal:
+        yield Quiet(silent=quiet, as_json=as_json)
         return
     columns = (
         TextColumn("{task.description:<8}"),

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from . import conninfo, envfiles
+from . import audience, conninfo, envfiles
+from .audience import Audience
 from .conninfo import Connection
 from .envfiles import Entry
 from .errors import ConfigError
 from .keys import KEYS
 
-__all__ = ["HOST_DIR", "KEYS", "Connection", "Keep", "Settings", "load"]
+__all__ = ["HOST_DIR", "KEYS", "Connection", "Keep", "Settings", "Target", "load", "overhear"]
 
 HOST_DIR: Final = Path("/etc/pgbackup")
+_OWN_PATHS: Final = ("BACKUP_DIR", "BACKUP_PG_BIN", "BACKUP_LOG", "BACKUP_METRICS_DIR")
 _PATH_KEYS: Final = ("PGPASSFILE", "PGSERVICEFILE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
 _STRICT: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -79,8 +82,24 @@ class Settings(BaseModel):
     compression: Annotated[Literal["auto", "gzip", "none"], BeforeValidator(_compression)] = "auto"
     max_shrink: int = Field(default=50, ge=1, le=100)
     keep: Keep = Keep()
+    tell: Audience = Audience()
     warnings: tuple[str, ...] = ()
     sources: tuple[Path, ...] = ()
+
+    @property
+    def target(self) -> Target:
+        """What a run by these settings is about."""
+        return Target(self.environment, self.store, self.tell, self.connection.dbname)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a run is about and who wants to know, as far as the settings say."""
+
+    environment: str
+    store: Path
+    audience: Audience
+    database: str | None = None
 
 
 def load(
@@ -129,15 +148,32 @@ def load(
     return settings
 
 
+def overhear(
+    env: str | None,
+    *,
+    root: Path,
+    environ: Mapping[str, str],
+    host_dir: Path = HOST_DIR,
+    dest: Path | None = None,
+) -> Target:
+    """What can be read of settings that `load` refuses, to tell those that want to know."""
+    root, problems = root.absolute(), list[str]()
+    environment, files = envfiles.choose(env, root, environ, host_dir, problems)
+    values = _fields(envfiles.merge(files, environ, problems), root, problems)
+    store = dest or values.get("store", root / "backups" / environment)
+    return Target(environment, store, audience.sound(values.get("tell", {})))
+
+
 def _fields(entries: Mapping[str, Entry], root: Path, problems: list[str]) -> dict[str, Any]:
     """The model's fields that are given, as text; paths are made absolute."""
     values: dict[str, Any] = {}
     for name, entry in entries.items():
         group, _, field = KEYS[name].field.rpartition(".")
-        if name in {"BACKUP_DIR", "BACKUP_PG_BIN"}:
-            values[field] = _located(entry.value, root, f"{entry.where}: {name}", problems)
-        elif field:
-            (values.setdefault(group, {}) if group else values)[field] = entry.value
+        if field:
+            value: object = entry.value
+            if name in _OWN_PATHS:
+                value = _located(entry.value, root, f"{entry.where}: {name}", problems)
+            (values.setdefault(group, {}) if group else values)[field] = value
     return values
 
 

@@ -134,8 +134,9 @@ def contents(directory: Path) -> dict[str, str]:
 
 
 def leftovers(store: Path) -> list[str]:
-    """What a run has left in a store beside backups and its lock."""
-    return [e.name for e in store.iterdir() if not parse_name(e.name) and e.name[:6] != ".lock-"]
+    """What a run has left in a store beside backups, its lock and its log."""
+    own = (".lock-", ".runs-")
+    return [e.name for e in store.iterdir() if not parse_name(e.name) and e.name[:6] not in own]
 
 
 def names(store: Path) -> list[str]:

@@ -1,0 +1,34 @@
+"""What is done beside a run and may fail, hang or never end without harm to it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+
+class Errand:
+    """Work of a thread of its own that nobody needs to wait for.
+
+    The work answers None, or why it could not be done in words that hold no secret.
+    """
+
+    def __init__(self, what: str, work: Callable[[], str | None]) -> None:
+        self._what = what
+        self._work = work
+        self._problem: str | None = None
+        # A daemon: the process ends without it.
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def wait(self, until: float) -> str | None:
+        """The problem, if there is one at `until`, a time of time.monotonic()."""
+        self._thread.join(max(0.0, until - time.monotonic()))
+        problem = "no answer in time" if self._thread.is_alive() else self._problem
+        return f"{self._what}: {problem}" if problem else None
+
+    def _run(self) -> None:
+        try:
+            self._problem = self._work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must not reach the run
+            self._problem = type(error).__name__
