@@ -60,7 +60,7 @@ def web(address: str = "127.0.0.1") -> Iterator[Web]:
             body = self.rfile.read(length).decode()
             state.received.append(Request(self.command, self.path, body))
             if state.hold:
-                state.hold.wait(60)
+                state.hold.wait(600)
             self.send_response(state.status)
             self.send_header("Content-Length", "0")
             self.end_headers()

@@ -223,7 +223,7 @@ def test_a_receiver_that_is_ill_harms_nothing_and_is_logged(
     }
     began = time.monotonic()
     ran = backup(env | told, tmp_path)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 90  # the receiver would hold it for ten minutes
     why = {
         "refuses": ("no connection", "it could not be reached, or refused"),
         "answers 500": ("it answered 500", "it answered 500"),
