@@ -12,11 +12,12 @@ SYSTEM_IDENTIFIER = "SELECT system_identifier::text FROM pg_catalog.pg_control_s
 
 # What pg_dump takes the data of: ordinary tables, and the partitioned parents that it locks with
 # them. A table that belongs to an extension is dumped only where the extension asks for it, and
-# unlogged tables have no contents on a standby (pg_dump.c: getTables, makeTableDataInfo).
+# unlogged tables have no contents on a standby (pg_dump.c: getTables, makeTableDataInfo). Of one
+# that is dropped while this runs the privileges are NULL: it is not there to be refused.
 TABLES = """
 SELECT c.oid::int8, n.nspname, c.relname, c.relkind = 'p',
-       pg_catalog.has_table_privilege(c.oid, 'SELECT')
-         AND pg_catalog.has_schema_privilege(n.oid, 'USAGE'),
+       pg_catalog.has_table_privilege(c.oid, 'SELECT') IS NOT FALSE
+         AND pg_catalog.has_schema_privilege(n.oid, 'USAGE') IS NOT FALSE,
        pg_catalog.row_security_active(c.oid),
        e.extconfig IS NOT NULL,
        root.name
