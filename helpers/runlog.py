@@ -6,6 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +41,8 @@ def append(path: Path, record: Mapping[str, object]) -> None:
     finally:
         os.close(descriptor)
     if size > _LONGEST:
-        path.replace(_older(path))
+        with suppress(OSError):  # in a directory of logrotate's nobody else may
+            path.replace(_older(path))
 
 
 def last(path: Path, verb: str, environment: str) -> dict[str, Any] | None:

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -28,11 +29,17 @@ NEEDED: dict[str, Callable[[], bool]] = {
     "iproute2": _program("ip"),
     "openssh-client": _program("ssh"),
     "gnupg": _program("gpg"),
+    "prometheus": _program("prometheus"),
+    "prometheus-node-exporter": _program("prometheus-node-exporter"),
     "fuse3": _program("fusermount3"),
     "faketime": _program("faketime"),
 }
 """Debian's packages, each with the way to see that it is there."""
 
+SERVICES = ("prometheus", "prometheus-node-exporter")
+"""Those whose services are not to run: tests start processes of their own."""
+
+_POLICY = Path("/usr/sbin/policy-rc.d")
 _NO_CLUSTER = "create_main_cluster = false\n"
 
 
@@ -53,7 +60,27 @@ def main() -> int:
     _keep_debian_from_starting_a_server()
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run(["apt-get", "update", "--quiet"], check=True, env=environment)
-    return subprocess.run([*command, "--quiet"], check=False, env=environment).returncode
+    with _nothing_started():
+        done = subprocess.run([*command, "--quiet"], check=False, env=environment)
+    if shutil.which("systemctl"):
+        services = [service for service in SERVICES if service in wanted]
+        if services:
+            subprocess.run(["systemctl", "disable", "--quiet", *services], check=False)
+    return done.returncode
+
+
+@contextmanager
+def _nothing_started() -> Iterator[None]:
+    """Let no package start its service meanwhile (Debian Policy, 9.3.3.1, invoke-rc.d)."""
+    if _POLICY.exists():
+        yield
+        return
+    _POLICY.write_text("#!/bin/sh\nexit 101\n", encoding="utf-8")
+    _POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        _POLICY.unlink()
 
 
 def _keep_debian_from_starting_a_server() -> None:
