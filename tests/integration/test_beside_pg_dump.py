@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import subprocess
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from helpers import archive, clients, postgres
+from helpers import archive, clients, postgres, toc
 from helpers.pgdump import Order
 from helpers.progress import Quiet
 
@@ -107,7 +108,7 @@ WAYS: dict[str, Way] = {
 }
 
 
-def dumped(source: Database, place: Path, afterwards: str) -> Pair:
+def dumped(source: Database, place: Path, afterwards: str, binary_from: int | None = 0) -> Pair:
     """Two archives of one snapshot; `afterwards` is done before either is written."""
     tools = source.server.bin_dir
     ours, plain = place / "ours", place / "plain"
@@ -125,7 +126,7 @@ def dumped(source: Database, place: Path, afterwards: str) -> Pair:
             data,
             session.sizes(data),
             progress=Quiet(silent=True),
-            binary_from=0,
+            binary_from=binary_from,
         )
         argv = [f"{tools}/pg_dump", "--format=directory", f"--snapshot={snapshot}"]
         subprocess.run([*argv, f"--file={plain}", source.url], check=True)
@@ -176,3 +177,32 @@ def test_every_table_of_every_type_is_restored_as_plain_pg_dumps(
         '"types"."int4"',
         '"types"."text"',
     }
+
+
+def test_text_is_pg_dumps_own_in_every_byte_and_makes_a_script_that_psql_runs(
+    any_database: Database, tmp_path: Path
+) -> None:
+    any_database.execute(OBJECTS)
+    pair = dumped(any_database, tmp_path / "pair", "DELETE FROM dropped", binary_from=None)
+    assert pair.copied == 0
+    ours, plain = (toc.parse((place / "toc.dat").read_bytes()) for place in (pair.ours, pair.plain))
+    assert ours.entries == plain.entries
+    files = {path.name for path in pair.ours.iterdir()}
+    assert files == {path.name for path in pair.plain.iterdir()}
+    for name in files - {"toc.dat"}:
+        texts = [_content(place / name) for place in (pair.ours, pair.plain)]
+        assert texts[0] == texts[1], name
+    script = tmp_path / "script.sql"
+    subprocess.run([f"{pair.tools}/pg_restore", f"--file={script}", str(pair.ours)], check=True)
+    whole, _ = pair.restored(WAYS["serial"], any_database.server, pair.tools)
+    with any_database.server.database() as target:
+        argv = [f"{pair.tools}/psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1"]
+        done = subprocess.run([*argv, f"--file={script}", target.url], capture_output=True)
+        assert done.returncode == 0, done.stderr
+        assert comparing.contents(target) == whole.contents
+        assert comparing.states(target) == whole.states
+
+
+def _content(path: Path) -> bytes:
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix == ".gz" else data
