@@ -9,7 +9,7 @@ from rich import box, filesize
 from rich.table import Table
 from rich.text import Text
 
-from . import checks
+from . import backuprole, checks
 from .backup import Outcome
 from .doctor import Finding
 from .entry import Answer, printable
@@ -210,3 +210,19 @@ def _document(backup: Backup) -> dict[str, object]:
         "state": state(backup),
         "suspect": list(backup.suspect),
     }
+
+
+def role_ensured(outcome: backuprole.Outcome, *, dry_run: bool) -> Answer:
+    """What was done to the backups' role, or would be."""
+    document = {
+        "role": outcome.name,
+        "database": outcome.database,
+        "changed": bool(outcome.changes),
+        "dry_run": dry_run,
+        "changes": list(outcome.changes),
+        "warnings": list(outcome.warnings),
+    }
+    done = "to do" if dry_run else "done"
+    lines = [printable(f"{done}: {change}") for change in outcome.changes]
+    text = "\n".join(lines) or f"{outcome.name} can back up {outcome.database}."
+    return Answer(document, text, warnings=tuple(map(printable, outcome.warnings)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,18 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.tasks import Task, task
 
-from . import accepting, answers, entry, envcheck, envfiles, foreign, listing, progress, watch
+from . import (
+    accepting,
+    answers,
+    backuprole,
+    entry,
+    envcheck,
+    envfiles,
+    foreign,
+    listing,
+    progress,
+    watch,
+)
 from . import backup as backing_up
 from . import doctor as diagnosing
 from . import prune as pruning
@@ -208,6 +220,17 @@ def check_env(_context: Context, env: str, file: str) -> None:
     entry.run("check-env", work, as_json=False)
 
 
+@task(help=_help("dry-run", "json"))
+def create_role(_context: Context, dry_run: bool = False, json: bool = False) -> None:
+    """Make the least role that can back up; the request is JSON on standard input."""
+
+    def work() -> Answer:
+        outcome = backuprole.ensure(backuprole.read(sys.stdin.read()), dry_run=dry_run)
+        return answers.role_ensured(outcome, dry_run=dry_run)
+
+    entry.run("create-role", work, as_json=json)
+
+
 @task(help=_help("env", "json"))
 def doctor(_context: Context, env: str | None = None, json: bool = False) -> None:
     """Say whether the next scheduled backup would work and whether the last one did."""
@@ -228,12 +251,12 @@ VERBS: tuple[Task[Callable[..., None]], ...] = (
     doctor,
     check_env,
 )
-"""Every verb, in the order that help shows them."""
+"""Every verb that is about an environment, in the order that help shows them."""
 
 
 def namespace() -> Collection:
     """The verbs as invoke loads them."""
-    return Collection(*VERBS)
+    return Collection(*VERBS, create_role)
 
 
 def _existing(settings: Settings) -> Store:

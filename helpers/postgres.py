@@ -115,6 +115,16 @@ class Session:
         """How many large objects there are."""
         return int(self.query(queries.LARGE_OBJECTS)[0][0])
 
+    def verifier(self, password: str, user: str) -> str:
+        """What a server keeps of a password, made here: the server never sees the password."""
+        pgconn = self._connection.pgconn
+        return pgconn.encrypt_password(password.encode(), user.encode(), b"scram-sha-256").decode()
+
+    @property
+    def by_password(self) -> bool:
+        """Whether the server asked for the password, so that it is known to be right."""
+        return bool(self._connection.pgconn.used_password)
+
     def copy_out(self, statement: str, encoding: str, sink: Callable[[bytes], None]) -> int:
         """Run a COPY TO STDOUT on the connection that holds the locks: how many rows it gave.
 

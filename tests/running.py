@@ -55,10 +55,22 @@ def argv(*words: str) -> list[str]:
     return [sys.executable, "-W", "error", "-m", "helpers", *words]
 
 
-def pgbackup(*words: str, env: Mapping[str, str], cwd: Path, timeout: float = 120) -> Ran:
+def pgbackup(
+    *words: str,
+    env: Mapping[str, str],
+    cwd: Path,
+    timeout: float = 120,
+    stdin: str | None = None,
+) -> Ran:
     """Run one verb to its end; no run may ever show a traceback."""
     done = subprocess.run(
-        argv(*words), env=dict(env), cwd=cwd, capture_output=True, text=True, timeout=timeout
+        argv(*words),
+        env=dict(env),
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        input=stdin,
     )
     assert "Traceback" not in done.stderr + done.stdout, done.stderr
     return Ran(done.returncode, done.stdout, done.stderr)
