@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -56,8 +56,17 @@ def watched(
     except Exception as error:
         watch.failed(error)
         raise
-    watch.ended(answer.code, answer.facts)
+    watch.ended(answer.code, _facts(answer, settings.target))
     return answer
+
+
+def _facts(answer: Answer, target: Target) -> Facts:
+    """A verb's facts, with what it answers people where it has nothing to add on what is wrong."""
+    facts = replace(answer.facts, database=answer.facts.database or target.database)
+    if answer.code and not facts.what:
+        lines = [line.strip() for line in answer.text.splitlines() if line.strip()]
+        facts = replace(facts, what=" ".join(lines[:5]))
+    return facts
 
 
 def deaf(audience: Audience) -> list[str]:
