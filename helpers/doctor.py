@@ -6,13 +6,13 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from . import listing, processes
+from . import crontab, listing, processes
 from . import settings as configuration
 from .errors import BackupError
 from .store import Store
@@ -22,10 +22,6 @@ CRON_DIR = Path("/etc/cron.d")
 UNIT_DIR = Path("/etc/systemd/system")
 LATE = timedelta(hours=1)
 """How long after its time a backup may still be running before it counts as missed."""
-
-_ENTRY = re.compile(
-    r"^(?P<when>@\w+|\S+\s+\S+\s+\S+\s+\S+\s+\S+)\s+(?P<user>[a-z_][\w-]*)\s+(?P<what>.+)$"
-)
 
 
 @dataclass(frozen=True)
@@ -60,7 +56,7 @@ def examine(environment: str, root: Path, host_dir: Path) -> list[Finding]:
 def _schedule(environment: str) -> tuple[Schedule | None, list[Finding]]:
     unit = UNIT_DIR / f"pgbackup-{environment}.timer"
     if unit.exists():
-        user = _unit_user(UNIT_DIR / "pgbackup@.service")
+        user = _unit_user(unit.with_suffix(".service"))
         interval = _timer_interval(unit)
         return Schedule(unit, user, True, interval), [Finding("schedule", "OK", f"{unit}")]
     candidates = (
@@ -92,40 +88,17 @@ def _is_of(line: str, environment: str) -> bool:
 def _cron(path: Path, environment: str) -> tuple[Schedule | None, list[Finding]]:
     text = path.read_text(errors="replace")
     line = next(line for line in text.splitlines() if _is_of(line, environment))
-    match = _ENTRY.match(line)
-    if not match:
+    entry = crontab.parse(line)
+    try:
+        apart = crontab.interval(entry.when) if entry else None
+    except ValueError:
+        apart = None
+    if not entry or not apart:
         return None, [Finding("schedule", "FAILED", f"{path}: {line!r} is no entry of a crontab.")]
-    problems = list(_cron_problems(path, text, match["what"]))
+    problems = crontab.problems(path, text, entry)
     found = [Finding("schedule", "FAILED", f"{path}: {problem}") for problem in problems]
-    schedule = Schedule(path, match["user"], False, interval(match["when"]))
-    return schedule, found or [Finding("schedule", "OK", f"{path}: {match['when']}")]
-
-
-def _cron_problems(path: Path, text: str, command: str) -> Iterator[str]:
-    """Why cron would pass over the file or run something else: cron(8), crontab(5)."""
-    status = path.stat()
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", path.name):
-        yield "cron passes over files with a dot in their name: rename it."
-    if status.st_uid != 0 or status.st_mode & 0o022:
-        yield "cron passes over files that others than root may change: chown root, chmod 644."
-    if not text.endswith("\n"):
-        yield "the last line has no line break, so cron passes over the file: add one."
-    if re.search(r"(?<!\\)%", command):
-        yield "a % ends the command unless it is written \\%."
-    if not re.search(r"^PATH=", text, re.M):
-        yield "PATH is not set, so cron finds programs in /usr/bin and /bin only: set it."
-
-
-def interval(when: str) -> timedelta:
-    """The longest time between two runs of a crontab's five fields, roughly: month, week, day."""
-    named = {"@hourly": 1 / 24, "@daily": 1, "@midnight": 1, "@weekly": 7, "@monthly": 31}
-    if when.startswith("@"):
-        return timedelta(days=named.get(when, 366))
-    minute, hour, day, month, weekday = when.split()
-    for field, days in ((month, 366), (day, 31), (weekday, 7), (hour, 1)):
-        if field != "*":
-            return timedelta(days=days)
-    return timedelta(minutes=1 if minute == "*" else 60)
+    schedule = Schedule(path, entry.user, False, apart)
+    return schedule, found or [Finding("schedule", "OK", f"{path}: {entry.when}")]
 
 
 def _unit_user(path: Path) -> str:
@@ -135,10 +108,11 @@ def _unit_user(path: Path) -> str:
 
 def _timer_interval(unit: Path) -> timedelta:
     match = re.search(r"^OnCalendar=(.+)$", unit.read_text(), re.M)
-    done = _run("systemd-analyze", "calendar", "--iterations=2", match[1] if match else "daily")
+    done = _run("systemd-analyze", "calendar", "--iterations=15", match[1] if match else "daily")
     times = re.findall(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", done.output if done else "")
     stamps = sorted({datetime.fromisoformat(time).replace(tzinfo=UTC) for time in times})
-    return stamps[1] - stamps[0] if len(stamps) > 1 else timedelta(days=1)
+    between = [later - earlier for earlier, later in pairwise(stamps)]
+    return max(between, default=timedelta(days=1))
 
 
 def _daemon(schedule: Schedule) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
+import os
 import re
 import stat
 from collections.abc import Iterable, Mapping
@@ -57,7 +58,7 @@ def choose(
     if not claims and len(names) != 1:
         found = "; ".join(f"{path} is of {name}" for path, (name, _) in present.items())
         problems.append(
-            f"No environment is named, and {found or 'no env file was found'} (looked for "
+            f"No environment is named, and {found or 'no env file to read was found'} (looked for "
             f"{root}/.env.local, {root}/.env, {root}/.env.<name>, {host_dir}/<name>.env)"
         )
         return "", []
@@ -95,14 +96,16 @@ def expected(environment: str, root: Path, host_dir: Path) -> list[Path]:
 def _present(root: Path, host_dir: Path, named: str) -> dict[Path, tuple[str, str]]:
     """Env files that exist, the environment of each, and the BACKUP_ENV inside.
 
-    Those of the environment that is `named` are found in a directory that cannot be listed, too.
+    Those of the environment that is `named` are found in a directory that cannot be listed, too;
+    others of a backup host only where we may read them, since each is for its own user.
     """
     files = expected(named, root, host_dir) if _is_name(named) else []
     found = dict.fromkeys(files, named)
     for path in sorted(root.glob(".env.*")):
         found[path] = path.name.removeprefix(".env.")
     found |= {root / ".env.local": "dev", root / ".env": "prod"}
-    found |= {path: path.stem for path in sorted(host_dir.glob("*.env"))}
+    readable = (path for path in sorted(host_dir.glob("*.env")) if os.access(path, os.R_OK))
+    found |= {path: path.stem for path in readable}
     present = {}
     for path, name in found.items():
         if _is_name(name) and _exists(path):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from invoke.exceptions import ParseError
 from invoke.program import Program
 
-from . import __version__, entry
+from . import __version__, accounts, entry
 from .cli import namespace
 from .errors import ConfigError
 
@@ -27,6 +27,13 @@ class Pgbackup(Program):
         """Read the verb and its options."""
         with _usage_errors():
             super().parse_tasks()
+
+    def execute(self) -> None:
+        """Run the verb, as the user whose run it is."""
+        for task in self.tasks:
+            given = {name: argument.value for name, argument in task.args.items()}
+            accounts.step_down(task.name or "", given.get("env"), given.get("file"))
+        super().execute()
 
 
 @contextmanager

@@ -50,7 +50,7 @@ def test_the_readme_of_a_role_says_what_a_second_run_changes(role: Path) -> None
 def test_roles_that_share_a_path_agree_on_it() -> None:
     host = read(ROOT / "playbooks/roles/backup_host/defaults/main.yml")
     schedule = read(ROOT / "playbooks/roles/backup_schedule/defaults/main.yml")
-    for what in ("user", "store", "log_dir"):
+    for what in ("store", "log_dir"):
         assert host[f"backup_host_{what}"] == schedule[f"backup_schedule_{what}"]
 
 

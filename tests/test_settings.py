@@ -127,7 +127,7 @@ def test_nothing_found_for_a_named_environment_lists_its_files(place: Place) -> 
 def test_templates_and_leftovers_of_editors_describe_nothing(place: Place) -> None:
     for name in (".env.example", ".env.sample", ".env.bak", ".env.swp", ".env.dev.bak"):
         place.write(name, f"DATABASE_URL={URL}")
-    assert "no env file was found" in place.problems()
+    assert "no env file to read was found" in place.problems()
     assert "cannot be an environment's name" in place.problems("example")
 
 

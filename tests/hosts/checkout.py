@@ -69,20 +69,17 @@ class Checkout:
         (place / "hosts.yml").write_text(json.dumps(group, indent=1))
         (place / "group_vars/backup_hosts.yml").write_text(json.dumps(inputs, indent=1))
 
-    def deploy(self, environment: str, *options: str) -> Play:
-        """Run the whole playbook."""
-        return self.play("deploy-backups.yml", environment, *options)
-
-    def play(self, playbook: str, environment: str, *options: str) -> Play:
-        """Run one playbook."""
-        ran = self.run("ansible-playbook", playbook, "-i", f"inventories/{environment}", *options)
+    def deploy(self, environment: str, *options: str, typed: str = "") -> Play:
+        """Run the whole playbook; `typed` is what a person answers when it asks."""
+        words = ("deploy-backups.yml", "-i", f"inventories/{environment}", *options)
+        ran = self.run("ansible-playbook", *words, typed=typed)
         return Play(ran.code, ran.out, ran.err)
 
     def invoke(self, *words: str) -> Ran:
         """Run a verb as a person does."""
         return self.run("invoke", *words)
 
-    def run(self, program: str, *words: str, timeout: float = 600) -> Ran:
+    def run(self, program: str, *words: str, timeout: float = 600, typed: str = "") -> Ran:
         """Run a program of this virtual environment from the project's root."""
         binaries = Path(sys.executable).parent
         done = subprocess.run(
@@ -92,7 +89,9 @@ class Checkout:
             capture_output=True,
             text=True,
             timeout=timeout,
-            stdin=subprocess.DEVNULL,
+            input=typed,
+            # Without a terminal, prompts read what is typed.
+            start_new_session=True,
         )
         assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)

@@ -1,29 +1,18 @@
-"""A host in use is deployed to again: another password, another version, another database."""
+"""A host in use is deployed to again: another password, other settings, another version."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import pytest
 
 from tests.running import SECRET
-from tests.servers import Database, Servers
+from tests.servers import Database
 
 from . import deployment
-from .conftest import DISTRIBUTION_MAJOR
-from .deployment import STORE, Deployment, wait
+from .deployment import Deployment, wait
 
 pytestmark = [pytest.mark.xdist_group("hosts-deployed"), pytest.mark.timeout(900)]
 
 ROTATED = 'r0tated-Pa55 \'and "odd" $x %y \\z #1'
-
-
-@pytest.fixture(scope="module")
-def other(servers: Servers) -> Iterator[Database]:
-    """A second database on the same server."""
-    with servers.get(DISTRIBUTION_MAJOR).database() as database:
-        database.execute("CREATE TABLE invoices (id int); INSERT INTO invoices VALUES (1), (2)")
-        yield database
 
 
 def test_a_second_deployment_rotates_the_password(deployed: Deployment, chat: Database) -> None:
@@ -82,36 +71,3 @@ def test_a_backup_that_runs_during_an_upgrade_ends_well(
     assert "9.9.9" in deployed.pgbackup("--version").out != version
     ran = deployed.pgbackup("verify", "--env", "prod", "--file", "latest")
     assert ran.code == 0, ran.said
-
-
-def test_two_environments_on_one_host_keep_apart(
-    deployed: Deployment, chat: Database, other: Database
-) -> None:
-    both = [
-        deployment.described(chat, SECRET),
-        deployment.described(other, SECRET, "billing"),
-    ]
-    deployed.deploy(backup_schedule_databases=both, backup_schedule_check=True).succeeded()
-    for environment, table in (("prod", "messages"), ("billing", "invoices")):
-        ran = deployed.pgbackup("backup", "--env", environment, "--json")
-        assert ran.code == 0, ran.said
-        manifest = deployed.host.said(f"cat {ran.json['backup']['path']}/manifest.json")
-        assert table in manifest
-        assert {found["environment"] for found in deployed.backups(environment)} == {environment}
-    names = deployed.names("billing")
-    assert deployed.pgbackup("verify", "--env", "prod", "--file", names.pop()).code == 7
-    entries = deployed.host.said("ls /etc/cron.d /etc/pgbackup").split()
-    assert {"pgbackup-prod", "pgbackup-billing", "prod.env", "billing.env"} <= set(entries)
-    # Neither is for anybody but the user of the backups, and no environment is in the other's file.
-    assert deployed.host.ssh(f"runuser -u nobody ls {STORE}", check=False).returncode
-    assert deployed.host.ssh("runuser -u nobody cat /etc/pgbackup/prod.env", check=False).returncode
-    assert other.name not in deployed.host.said("cat /etc/pgbackup/prod.env")
-
-
-def test_a_database_that_is_no_longer_listed_is_no_longer_scheduled(
-    deployed: Deployment, chat: Database
-) -> None:
-    kept = deployed.names("billing")
-    deployed.deploy(backup_schedule_databases=[deployment.described(chat, SECRET)]).succeeded()
-    assert "billing" not in deployed.host.said("ls /etc/cron.d /etc/systemd/system")
-    assert len(deployed.host.said(f"ls {STORE}/billing").split()) == len(kept)

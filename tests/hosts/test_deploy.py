@@ -37,10 +37,11 @@ def test_no_run_shows_the_password(deployed: Deployed) -> None:
     ("path", "expected"),
     [
         ("/etc/pgbackup", "root root 755"),
-        ("/etc/pgbackup/prod.env", "root pgbackup 640"),
-        (STORE, "pgbackup pgbackup 700"),
-        (f"{STORE}/prod", "pgbackup pgbackup 700"),
-        (LOGS, "pgbackup pgbackup 700"),
+        ("/etc/pgbackup/prod.env", "root pgbackup-prod 640"),
+        (STORE, "root root 755"),
+        (f"{STORE}/prod", "pgbackup-prod pgbackup-prod 700"),
+        (LOGS, "root root 755"),
+        (f"{LOGS}/prod.log", "pgbackup-prod pgbackup-prod 600"),
         ("/usr/local/bin/pgbackup", "root root 755"),
         ("/opt/pgbackup", "root root 755"),
     ],
@@ -58,8 +59,8 @@ def test_nobody_but_root_can_change_the_program(deployed: Deployed) -> None:
 
 
 def test_the_user_cannot_log_in(deployed: Deployed) -> None:
-    entry = deployed.host.said("getent passwd pgbackup").split(":")
+    entry = deployed.host.said("getent passwd pgbackup-prod").split(":")
     assert entry[6] == "/usr/sbin/nologin"
     assert int(entry[2]) < 1000
     # Neither a password that matches nor a lock, for which PAM would refuse cron's jobs.
-    assert deployed.host.said("getent shadow pgbackup").split(":")[1] == "*"
+    assert deployed.host.said("getent shadow pgbackup-prod").split(":")[1] == "*"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from helpers.scratch import UNSAFE_BUT_FAST, ScratchServer
-from tests.running import SECRET
+from tests.running import PROJECT, SECRET
 from tests.servers import Database, Server
 
 from . import archive, deployment
@@ -19,6 +20,7 @@ from .checkout import Checkout
 from .deployment import STORE, Deployment, wait
 from .host import Host
 from .rootfs import Rootfs
+from .shell import run
 
 pytestmark = [pytest.mark.xdist_group("hosts-network"), pytest.mark.timeout(900)]
 
@@ -66,8 +68,27 @@ def mirror(place: Path) -> Archive:
 
 
 @pytest.fixture(scope="module")
-def asked(wired: Host, newest: Database, mirror: Archive, place: Path) -> Iterator[Deployment]:
-    """The host, still bare, whose inventory asks for the newest client from the mirror."""
+def wheels(wired: Host, place: Path) -> Path:
+    """What the README of the role says to fill, for the host's Python."""
+    version = wired.said("python3 -c 'import sys; print(*sys.version_info[:2], sep=str(\".\"))'")
+    target = place / "wheels"
+    run(
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"),
+        *("--require-hashes", "--only-binary=:all:", "--python-version", version),
+        *("--requirement", PROJECT / "requirements-host.txt", "--dest", target),
+    )
+    return target
+
+
+@pytest.fixture(scope="module")
+def asked(
+    wired: Host, newest: Database, mirror: Archive, wheels: Path, place: Path
+) -> Iterator[Deployment]:
+    """The host, still bare, without an index of Python packages, with its inventory.
+
+    It asks for the newest client from the mirror, and for wheels from the control machine.
+    """
+    (wired.files / "etc/pip.conf").write_text("[global]\nindex-url = http://127.0.0.1:9/\n")
     assert wired.cable
     database = deployment.described(newest, SECRET, address=wired.cable.machine)
     with archive.served(mirror.root, wired.cable.machine) as url:
@@ -77,6 +98,7 @@ def asked(wired: Host, newest: Database, mirror: Archive, place: Path) -> Iterat
             "postgresql_client_repository_url": url,
             "postgresql_client_repository_key_url": f"{url}/media/keys/ACCC4CF8.asc",
             "backup_schedule_databases": [database],
+            "backup_host_wheels": str(wheels),
         }
         yield Deployment(wired, Checkout(place / "control/pgbackup", wired.state), inputs)
 
@@ -110,6 +132,14 @@ def test_the_newest_client_comes_from_the_mirror(backed_up: Deployment) -> None:
     ran = backed_up.pgbackup("backup", "--env", "prod", "--json")
     assert ran.code == 0, ran.said
     assert ran.json["backup"]["rows"] == ROWS
+
+
+def test_the_helpers_come_from_wheels_where_there_is_no_index(backed_up: Deployment) -> None:
+    environment = backed_up.host.said("readlink -f /opt/pgbackup/current/venv")
+    index = f"{environment}/bin/pip download --retries 0 --no-deps --dest /tmp rich"
+    assert backed_up.host.ssh(index, check=False).returncode
+    assert backed_up.host.said(f"{environment}/bin/python -c 'import rich, psycopg; print(1)'")
+    assert backed_up.host.ssh(f"ls {environment}/wheels", check=False).returncode
 
 
 def test_a_second_deployment_from_the_mirror_changes_nothing(backed_up: Deployment) -> None:

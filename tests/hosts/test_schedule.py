@@ -77,7 +77,8 @@ def test_a_timer_takes_the_place_of_cron(scheduled: Deployment, chat: Database) 
     assert scheduled.host.said("ls /etc/cron.d | grep pgbackup || :") == ""
     before = scheduled.names()
     wait(lambda: scheduled.names() - before, 30, "new backup")
-    assert scheduled.host.said("systemctl show --property Result pgbackup@prod") == "Result=success"
+    assert scheduled.host.said("systemctl show --property Result pgbackup-prod") == "Result=success"
+    assert scheduled.deploy().succeeded().changed == []
 
 
 def _last_line(deployed: Deployment) -> str:
