@@ -74,7 +74,10 @@ def _remote(environment: str | None) -> list[Host]:
 def deploy(context: Context, env: str, check: bool = False, args: str = "") -> None:
     """Make backup hosts of the machines in an environment's inventory, or bring them up to date."""
     with entry.guard("deploy", as_json=False):
-        inventory.hosts(ROOT, env)
+        # Ansible itself asks for a vault's password, and passes over a group without hosts.
+        read: Callable[[Path, str], object]
+        read = inventory.find if "vault" in args else inventory.hosts
+        read(ROOT, env)
     dry = " --check --diff" if check else ""
     program = Path(sys.executable).with_name("ansible-playbook")
     with context.cd(str(ROOT)):

@@ -26,15 +26,20 @@ def names(root: Path) -> list[str]:
     return sorted(path.parent.name for path in (root / "inventories").glob("*/hosts.yml"))
 
 
-def hosts(root: Path, environment: str) -> list[Host]:
-    """The backup hosts of an environment; ConfigError if it has no inventory that can be read."""
-    place = root / "inventories" / environment
+def find(root: Path, environment: str) -> Path:
+    """The directory of an environment's inventory; ConfigError if it has none."""
     if environment not in names(root):
         raise ConfigError(
-            f"There is no inventory {place.relative_to(root)}/hosts.yml "
+            f"There is no inventory inventories/{environment}/hosts.yml "
             f"(there are: {', '.join(names(root)) or 'none'}).",
             "Name an environment that has one, or copy inventories/dev.",
         )
+    return root / "inventories" / environment
+
+
+def hosts(root: Path, environment: str) -> list[Host]:
+    """The backup hosts of an environment; ConfigError if it has no inventory that can be read."""
+    place = find(root, environment)
     program = Path(sys.executable).with_name("ansible-inventory")
     done = processes.run(
         [str(program), "--inventory", str(place), "--list"],
@@ -43,7 +48,14 @@ def hosts(root: Path, environment: str) -> list[Host]:
     )
     if done.returncode:
         said = next(iter(done.errors.splitlines()), "ansible-inventory gave no reason")
-        raise ConfigError(f"The inventory of {environment} cannot be read: {said}", "Correct it.")
+        vault = "vault" in said
+        raise ConfigError(
+            f"The inventory of {environment} cannot be read: {said}",
+            "Name a file that holds the vault's password, or a program that prints it, in "
+            "ANSIBLE_VAULT_PASSWORD_FILE."
+            if vault
+            else "Correct it.",
+        )
     return _parse(done.output, environment)
 
 

@@ -149,7 +149,8 @@ def test_a_host_with_one_user_for_all_is_handed_over_without_losing_a_backup(
         blocker.execute("BEGIN")
         blocker.execute("LOCK TABLE messages IN ACCESS EXCLUSIVE MODE")
         both.host.ssh(
-            "systemd-run --unit=handed --property=RemainAfterExit=yes pgbackup backup --env prod"
+            "systemd-run --unit=handed --property=RemainAfterExit=yes"
+            " --setenv=BACKUP_LOCK_TIMEOUT=600 pgbackup backup --env prod"
         )
         waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'messages'::regclass"
         wait(lambda: chat.query(waiting), 30, "backup that waits for a lock")
