@@ -14,8 +14,8 @@ from typing import Final
 from .settings import HOST_DIR
 from .store import parse_name
 
-_ROOTS_OWN: Final = frozenset({"doctor", "check-env"})
-"""Verbs that look at what no environment's user can see."""
+_ROOTS_OWN: Final = frozenset({"doctor", "check-env", "create-role"})
+"""Verbs that look at, or are told, what no environment's user may know."""
 
 
 def users(host_dir: Path) -> dict[str, struct_passwd]:
