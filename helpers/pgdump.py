@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import processes
@@ -20,6 +20,9 @@ are read by every pg_restore."""
 EXCLUDE_BYTES = 1_000_000
 """Names of excluded tables that fit on a command line, with room for the environment."""
 
+RETRY_LOCK_SECONDS = 5
+"""How long the second attempt waits for a table that a migration is still waiting for."""
+
 _CHATTER = re.compile(r"^pg_dump: (?!error:|fatal:|detail:|hint:|warning:).*$", re.MULTILINE)
 """What --verbose adds: it names the catalogues it reads, and must not be taken for errors."""
 
@@ -29,6 +32,9 @@ _REASON = re.compile(r"^pg_dump: detail: Error message from server: (.+)$", re.M
 _NOT_LOCKED = "could not obtain lock on relation"
 """A worker of pg_dump's was refused a lock that the server would have made it wait for
 (parallel.c: lockTableForWorker)."""
+
+_WAITED = re.compile("due to (lock|statement) timeout")
+"""Of pg_dump's --lock-wait-timeout, which is a limit on the statement, and psql's lock_timeout."""
 
 _STARTED = re.compile(r'dumping contents of table "(.*)"$')
 
@@ -56,32 +62,35 @@ def dump(
     """Dump the snapshot as a directory archive, but for the data of some tables.
 
     A parallel pg_dump gives up if anybody waits for an exclusive lock on a table, even in vain: its
-    workers ask for theirs without waiting. Then it is run again on its own, which needs none.
+    workers ask for theirs without waiting. Then it is run again on its own, which needs none, but
+    waits no longer than RETRY_LOCK_SECONDS: whoever queues for that table waits with the migration.
 
     Raises DatabaseError, StorageError or ToolError.
     """
 
-    def attempt(jobs: int) -> processes.Completed:
-        argv = _argv(order, directory, session.target(), jobs, without_data)
+    def attempt(order: Order) -> processes.Completed:
+        argv = _argv(order, directory, session.target(), without_data)
         return processes.run(argv, env=session.target().env, on_error_line=on_line)
 
-    done = attempt(order.jobs)
+    done = attempt(order)
     if done.returncode and order.jobs > 1 and _NOT_LOCKED in done.errors:
         for path in directory.iterdir():
             path.unlink()
-        done = attempt(1)
+        again = attempt(replace(order, jobs=1, lock_timeout=RETRY_LOCK_SECONDS))
+        # of the two only the first names the table
+        done = done if again.returncode and _WAITED.search(again.errors) else again
     if done.returncode:
         raise failure("pg_dump", done, session, directory.parent)
 
 
 def _argv(
-    order: Order, directory: Path, target: Target, jobs: int, without_data: Collection[Table]
+    order: Order, directory: Path, target: Target, without_data: Collection[Table]
 ) -> list[str]:
     return [
         order.client.tool("pg_dump"),
         "--format=directory",
         f"--file={directory}",
-        f"--jobs={jobs}",
+        f"--jobs={order.jobs}",
         f"--compress={0 if order.compression == 'none' else LEVEL}",
         f"--snapshot={order.snapshot}",
         f"--lock-wait-timeout={order.lock_timeout}s",
@@ -178,7 +187,7 @@ def failure(tool: str, done: processes.Completed, session: Session, directory: P
         return DatabaseError(
             f"The database refuses access: {said}", "Grant the role what it lacks."
         )
-    if _NOT_LOCKED in errors or "lock timeout" in errors:
+    if _NOT_LOCKED in errors or _WAITED.search(errors):
         return ToolError(
             f"A table was locked by another session during the dump: {said}",
             "Run the backup again when the migration is done.",

@@ -312,6 +312,21 @@ def test_a_migration_that_pg_dumps_workers_meet_midway_fails_only_that_backup(
     take(env, tmp_path)
 
 
+def test_a_migration_that_gives_up_waiting_does_not_fail_the_backup(
+    source: Database, last: str, kept: Path, tmp_path: Path
+) -> None:
+    statement = (
+        f"SET lock_timeout = '3s'; DO $$ BEGIN ALTER TABLE {last} ADD COLUMN more int;"
+        " EXCEPTION WHEN lock_not_available THEN NULL; END $$"
+    )
+    env = environment(source.url, kept, BACKUP_FORMAT="text", BACKUP_JOBS="2")
+    with begun("backup", "--json", env=env, cwd=tmp_path) as process, ExitStack() as stack:
+        with both_held(source, "text", 2, kept):
+            stack.enter_context(queued(source, statement))
+        ran = ended(process, tmp_path)
+    assert ran.code == 0, ran.said
+
+
 @pytest.mark.parametrize("form", FORMATS)
 @pytest.mark.parametrize(("victim", "code"), [("leader", 3), ("reader", 9)])
 def test_a_connection_that_is_terminated_midway_fails_only_that_backup(
