@@ -18,7 +18,7 @@ from . import __version__, listing, metrics, notify, outcomes, ping, progress, r
 from .audience import Audience
 from .entry import Answer, printable
 from .errands import Errand
-from .errors import BackupError, ConfigError, StorageError
+from .errors import BackupError, ConfigError
 from .notify import Kind
 from .outcomes import Facts, Run
 from .settings import Settings, Target
@@ -119,7 +119,8 @@ class _Watch:
 
     def _tell(self, run: Run) -> list[str]:
         audience = self.target.audience
-        earlier = runlog.last(self._log_file(), run.verb, run.environment)
+        file = self._log_file()
+        earlier = runlog.last(file, run.verb, run.environment) if file else None
         event = outcomes.event(run, earlier)
         recovered = event == "recovery"
         title = printable(outcomes.subject(run, recovered=recovered))
@@ -163,10 +164,11 @@ class _Watch:
         file = self._log_file()
         record = outcomes.record(run, __version__, untold)
         try:
-            runlog.append(file, record)
+            if file:
+                runlog.append(file, record)
         except OSError as error:
-            # That the store cannot be written has been said, if that is how the run ended.
-            if self.target.audience.log or run.code != StorageError.exit_code:
+            # A run that failed may have failed because there is no store to log to, and said so.
+            if self.target.audience.log or run.code == 0:
                 untold = [*untold, f"run log: {file}: {error.strerror}"]
         with suppress(OSError):
             runlog.to_system(record, failed=run.code != 0)
@@ -188,9 +190,10 @@ class _Watch:
         age = datetime.now(UTC) - found.name.time
         return f"{found.name}, {outcomes.age(age.total_seconds())} old"
 
-    def _log_file(self) -> Path:
-        named = self.target.audience.log
-        return named or runlog.default(self.target.store, self.target.environment)
+    def _log_file(self) -> Path | None:
+        """None where nobody knows which environment it would be of."""
+        named, environment = self.target.audience.log, self.target.environment
+        return named or (runlog.default(self.target.store, environment) if environment else None)
 
     def _ping_url(self) -> str | None:
         url = self.target.audience.ping

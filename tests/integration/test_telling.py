@@ -152,6 +152,19 @@ def test_settings_that_do_not_hold_are_told_as_far_as_they_can_be_read(
     assert records(store)[-1]["exit_code"] == 2
 
 
+def test_an_environment_that_nobody_knows_leaves_no_log_and_no_second_complaint(
+    env: dict[str, str], tmp_path: Path, receiver: Web
+) -> None:
+    del env["BACKUP_ENV"], env["BACKUP_DIR"]
+    (tmp_path / "backups").mkdir()
+    ran = backup(env, tmp_path, code=2)
+    assert "Warning" not in ran.err
+    assert list((tmp_path / "backups").iterdir()) == []
+    assert receiver.messages[0]["title"] == "unknown environment: backup FAILED"
+    ran = backup(env | {"BACKUP_ENV": "other", "BACKUP_JOBS": "many"}, tmp_path, code=2)
+    assert "Warning" not in ran.err
+
+
 def test_notification_urls_that_are_none_are_refused_without_showing_them(
     env: dict[str, str], tmp_path: Path
 ) -> None:
