@@ -11,11 +11,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import FailFast, Field
+from pydantic import BeforeValidator, FailFast, Field
 
 from . import streams
 from .errors import VerificationError
-from .manifest import VERIFICATION, Model, Sha256
+from .manifest import VERIFICATION, Model, Sha256, few, parse
 from .store import RECORD
 
 Outcome = Literal["passed", "failed", "cannot judge"]
@@ -30,7 +30,7 @@ class Recovery(Model):
 
     server_version: str
     seconds: float
-    phases: dict[str, float]
+    phases: Annotated[dict[str, float], BeforeValidator(few)]
 
 
 class Check(Model):
@@ -90,7 +90,7 @@ def read(directory: Path) -> Verification | None:
         return None
     data = streams.read_bounded(path, LIMIT)
     try:
-        record = Verification.model_validate_json(data)
+        record = Verification.model_validate(parse(data))
         whole = record.to_bytes() == data
     except ValueError as error:  # pydantic's is one, and so is text that cannot be encoded
         raise _changed(path) from error
@@ -116,9 +116,9 @@ def write(directory: Path, record: Verification) -> None:
     path = directory / VERIFICATION
     temporary = directory.parent / f"{RECORD}{directory.name}"
     try:
-        descriptor = os.open(
-            temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600
-        )
+        # What a killed run left of it, or somebody put there, is neither followed nor waited for.
+        temporary.unlink(missing_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(record.to_bytes())
             file.flush()

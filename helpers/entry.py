@@ -72,9 +72,8 @@ def guard(verb: str, *, as_json: bool, log_json: bool = False) -> Iterator[None]
 
 def _say(verb: str, answer: Answer, *, as_json: bool, log_json: bool) -> None:
     for warning in answer.warnings:
-        print(
-            json.dumps({"warning": warning}) if log_json else f"Warning: {warning}", file=sys.stderr
-        )
+        text = json.dumps({"warning": warning}) if log_json else f"Warning: {printable(warning)}"
+        print(text, file=sys.stderr)
     if as_json:
         _print_json(verb, answer.document)
     else:
@@ -84,7 +83,7 @@ def _say(verb: str, answer: Answer, *, as_json: bool, log_json: bool) -> None:
         for table in answer.tables:
             console.print(table)
         if answer.text:
-            console.print(answer.text, markup=False, highlight=False, soft_wrap=True)
+            console.print(printable(answer.text), markup=False, highlight=False, soft_wrap=True)
     if answer.code:
         raise Exit(code=answer.code)
 

@@ -19,6 +19,9 @@ stand, too."""
 _ENDS = 4096
 """Bytes at either end of a plain dump in which its first and last words are looked for."""
 
+_BLOB_LINE = 64
+"""Bytes that a line of a list of large objects takes at most (pg_backup_directory.c: EndLO)."""
+
 _LOOP_SECONDS = 5.0
 """CPU time after which pg_restore, reading and writing nothing, is looping: it does so on bytes
 behind the end of compressed data (compress_gzip.c: ReadDataFromArchiveGzip)."""
@@ -108,15 +111,16 @@ def _table_files(path: Path) -> set[str]:
 
 def _check_large_objects(path: Path) -> None:
     """The lists of large objects must name every large object's file, and no other."""
-    listed = [
-        line.rpartition(b" ")[2]
-        for file in sorted(path.glob("blobs*.toc"))
-        for line in streams.read_bounded(file, toc.LIMIT).splitlines(keepends=True)
-    ]
     there = {
         re.sub(rb"\.(gz|lz4|zst)\Z", b"", os.fsencode(file.name)) + b"\n"
         for file in path.glob("blob_*")
     }
+    # A line holds an oid and a name with it: what is longer than that cannot be right.
+    listed = [
+        line.rpartition(b" ")[2]
+        for file in sorted(path.glob("blobs*.toc"))
+        for line in streams.read_bounded(file, _BLOB_LINE * len(there)).splitlines(keepends=True)
+    ]
     if set(listed) != there:
         raise _bad(path, "has not the large objects that it lists")
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import from_json
 
 from . import streams
@@ -25,6 +25,13 @@ LIMIT = 128 << 20
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
+
+
+def few(found: object) -> object:
+    """Refuse a mapping with more names than one of ours has: each could be an error of its own."""
+    if isinstance(found, dict) and len(found) > 10_000:
+        raise ValueError("it names far too much")
+    return found
 
 
 class Model(BaseModel):
@@ -147,10 +154,10 @@ class Manifest(Model):
     roles: Annotated[tuple[str, ...], FailFast()]
     files: Annotated[tuple[FilePart, ...], FailFast()]
     totals: Totals
-    clients: dict[str, str]
-    notes: tuple[str, ...] = ()
+    clients: Annotated[dict[str, str], BeforeValidator(few)]
+    notes: Annotated[tuple[str, ...], FailFast()] = ()
     toc_unknown: Annotated[str | None, Field(exclude_if=lambda why: why is None)] = None
-    suspect: tuple[str, ...] = ()
+    suspect: Annotated[tuple[str, ...], FailFast()] = ()
 
     def to_json(self) -> str:
         """The manifest file's content."""
@@ -162,13 +169,23 @@ class Manifest(Model):
         return "".join(f"{digest}  {path}\n" for path, digest in sorted(rows))
 
 
+def parse(data: bytes) -> object:
+    """What a JSON file of ours says; ValueError if it is none, or lists more than one of ours can.
+
+    A hundred megabytes of empty lists would take gigabytes of memory.
+    """
+    if data.count(b",") > len(data) // 16 + 100_000:
+        raise ValueError("it lists far too much")
+    return from_json(data)
+
+
 def read(directory: Path) -> tuple[Manifest, bytes]:
     """The manifest of a backup and its bytes; VerificationError if there is none that holds."""
     path = directory / FILE
     data = streams.read_bounded(path, LIMIT)
     try:
         # Not model_validate_json: each of its errors would hold a copy of the whole document.
-        return Manifest.model_validate(from_json(data)), data
+        return Manifest.model_validate(parse(data)), data
     except ValidationError as error:
         first = error.errors(include_input=False, include_context=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"

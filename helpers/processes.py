@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from .keys import KEYS, OWN_PREFIXES
+
 GRACE_SECONDS = 5.0
 """How long a process may take to end after SIGTERM: on a dead link pg_dump's own cancel request
 hangs for more than a minute."""
@@ -83,8 +85,8 @@ def run(
 ) -> Completed:
     """Run `argv` to its end and return what it said; whatever interrupts us ends it too.
 
-    `env` is added to this process's environment less every PG* variable. Each line of stderr is
-    passed to `on_error_line` as it comes.
+    `env` is added to this process's environment less every setting of ours and of libpq's. Each
+    line of stderr is passed to `on_error_line` as it comes.
     """
     tail: deque[str] = deque(maxlen=_STDERR_LINES)
     with (
@@ -135,8 +137,12 @@ def pump(
 
 
 def environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Our own environment without PG*, with messages in English, and `extra` on top."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+    """Our own environment without PG* and our settings, in English, and `extra` on top.
+
+    The scratch server runs as another user: that one could read a DATABASE_URL in it.
+    """
+    ours = ("PG", *OWN_PREFIXES)
+    kept = {k: v for k, v in os.environ.items() if k not in KEYS and not k.startswith(ours)}
     return {**kept, "LC_ALL": "C.UTF-8", **extra}
 
 

@@ -21,6 +21,8 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bars
 
+from .entry import printable
+
 RECENT: Final[deque[str]] = deque(maxlen=20)
 """The last lines of this process's run, shown or not: its log, for those who are told of it."""
 
@@ -58,7 +60,7 @@ class Quiet:
     def note(self, text: str) -> None:
         """One line on stderr."""
         time = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-        RECENT.append(f"{time} {text}")
+        RECENT.append(f"{time} {printable(text)}")
         if not self._silent:
             line = json.dumps({"time": time, "note": text}) if self._as_json else RECENT[-1]
             print(line, file=sys.stderr, flush=True)
@@ -87,8 +89,8 @@ class Live:
 
     def note(self, text: str) -> None:
         """A line above the bars."""
-        RECENT.append(text)
-        self._bars.console.print(text, style="yellow", markup=False, highlight=False)
+        RECENT.append(printable(text))
+        self._bars.console.print(RECENT[-1], style="yellow", markup=False, highlight=False)
 
     def _finish(self) -> None:
         if self._task is not None:

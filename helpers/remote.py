@@ -71,7 +71,7 @@ def show(verb: str, replies: Sequence[Reply], *, as_json: bool) -> int:
         if len(replies) > 1 and not as_json:
             print(f"== {reply.host}")
         if len(replies) == 1 or not as_json:
-            print(reply.output, end="\n" if reply.output else "", flush=True)
+            print(printable(reply.output), end="\n" if reply.output else "", flush=True)
         if reply.errors or reply.trouble:
             print(printable(reply.trouble or reply.errors), file=sys.stderr, flush=True)
     failed = [f"{reply.host} ({reply.code})" for reply in replies if reply.code]

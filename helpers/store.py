@@ -235,7 +235,8 @@ def sync_directory(directory: Path) -> None:
 
 def _probe(path: Path) -> None:
     """Write a byte and take it back; what a killed run leaves of it the next one takes over."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o600)
     try:
         os.write(descriptor, b"\0")
     finally:

@@ -142,6 +142,20 @@ def test_a_record_that_was_a_link_is_replaced_and_its_target_left_alone(director
     assert target.read_text() == "precious"
 
 
+def test_what_somebody_put_in_the_way_of_a_new_record_is_neither_followed_nor_waited_for(
+    directory: Path,
+) -> None:
+    target = directory.parent / "target"
+    target.write_text("precious")
+    way = directory.parent / f".verification-{directory.name}"
+    for put in (lambda: way.symlink_to(target), lambda: os.mkfifo(way), way.touch):
+        put()
+        checks.write(directory, record(check(1)))
+        assert checks.read(directory) == record(check(1))
+        assert not os.path.lexists(way)
+    assert target.read_text() == "precious"
+
+
 def _append(directory: Path, rounds: int) -> None:
     for _ in range(rounds):
         with checks.exclusive(directory):

@@ -282,6 +282,16 @@ def test_a_list_of_large_objects_that_names_others_is_refused(copies: Path) -> N
     assert verdict(directory) is None
 
 
+def test_a_list_of_large_objects_longer_than_they_can_make_it_is_refused_unread(
+    copies: Path,
+) -> None:
+    directory = copies / "directory"
+    (listed,) = directory.glob("blobs*.toc")
+    os.truncate(listed, 1 << 29)
+    with pytest.raises(VerificationError, match="larger than it may be"):
+        foreign._check_large_objects(directory)
+
+
 def test_a_link_or_a_fifo_in_a_directory_is_refused(copies: Path) -> None:
     directory = copies / "directory"
     for path in sorted(directory.iterdir()):

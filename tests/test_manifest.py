@@ -7,6 +7,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,32 @@ def test_partitions_are_added_up_under_their_root() -> None:
     assert manifest.shrunk(examples.manifest(*old), examples.manifest(old[1], new), 1) == ()
     reasons = manifest.shrunk(examples.manifest(*old), examples.manifest(old[1]), 49)
     assert "public.log went from 200 to 100 rows" in reasons[0]
+
+
+BOMBS: dict[str, Callable[[], str]] = {
+    "roles": lambda: "[" + '"a",' * 4_000_000 + '"a"]',
+    "notes": lambda: "[" + "1," * 8_000_000 + "1]",
+    "suspect": lambda: "[" + "1," * 8_000_000 + "1]",
+    "unknown": lambda: "[" + "{}," * 5_000_000 + "{}]",
+    "clients": lambda: "{" + ",".join(f'"{n:020}": 1' for n in range(500_000)) + "}",
+}
+
+
+@pytest.mark.parametrize("bomb", sorted(BOMBS))
+def test_a_manifest_of_millions_of_values_is_refused_without_being_held_in_memory(
+    tmp_path: Path, bomb: str
+) -> None:
+    text = write(tmp_path).joinpath(manifest.FILE).read_text()
+    (tmp_path / manifest.FILE).write_text(f'{text.rstrip()[:-1]}, "{bomb}": {BOMBS[bomb]()}}}')
+    code = (
+        "import pathlib, resource, sys; from helpers import errors, manifest\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        "try:\n    manifest.read(pathlib.Path(sys.argv[1]))\n"
+        "except errors.VerificationError as error:\n    print(error.what)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)"
+    )
+    argv = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    said, peak = done.stdout.splitlines()
+    assert "far too much" in said
+    assert int(peak) < 250

@@ -9,6 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from rich.console import Console
+from rich.progress import Progress as Bars
+
+from helpers import progress
 
 from ..running import argv, environment, pgbackup
 from ..servers import Database
@@ -64,3 +68,18 @@ def test_quiet_leaves_only_the_answer(env: dict[str, str], tmp_path: Path) -> No
     code, shown = on_terminal(("backup", "--quiet"), env, tmp_path)
     assert code == 0
     assert "B/s" not in shown
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_a_note_cannot_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    shown = progress.Quiet(silent=False)
+    if terminal:
+        monkeypatch.setenv("NO_COLOR", "1")
+        bars = Bars(console=Console(stderr=True, force_terminal=False))
+        shown = progress.Live(bars)
+    shown.note("table \x1b[2J\x9b31m\u202egnp")
+    said = capsys.readouterr().err
+    assert "\\x1b[2J" in said
+    assert not {"\x1b", "\x9b", "\u202e"} & set(said)
