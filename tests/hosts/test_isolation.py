@@ -156,7 +156,7 @@ def test_a_host_with_one_user_for_all_is_handed_over_without_losing_a_backup(
         wait(lambda: chat.query(waiting), 30, "backup that waits for a lock")
         playing = pool.submit(both.deploy)
         entry = both.host.files / "etc/cron.d/pgbackup-prod"
-        wait(lambda: not entry.exists(), 120, "deployment that waits for the backup")
+        wait(lambda: not entry.exists(), 300, "deployment that waits for the backup")
         assert both.host.said(f"stat --format %U {STORE}/prod") == "pgbackup"
         blocker.execute("ROLLBACK")
         playing.result().succeeded()
@@ -170,7 +170,7 @@ def test_a_host_with_one_user_for_all_is_handed_over_without_losing_a_backup(
             f"pgbackup-{environment} 600"
         )
     assert both.host.said(f"stat --format %a {LOGS}/gone.log") == "600"
-    assert "error" not in both.host.said("logrotate --debug /etc/logrotate.conf 2>&1")
+    both.host.ssh("logrotate --debug /etc/logrotate.conf")
     assert both.deploy().succeeded().changed == []
 
 
