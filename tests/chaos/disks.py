@@ -8,13 +8,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from helpers.store import parse_name
+from helpers.store import PARTIAL, parse_name
 
 from . import invariants
 from .forgetful import Plan
 from .mounting import Mount
 from .victims import VICTIMS
-from .world import CODES, Running, World, grow
+from .world import CODES, Running, World, grow, wait
 
 _ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _WRITING = ("create", "write", "fsync", "fsyncdir", "mkdir", "rename", "unlink", "rmdir")
@@ -158,7 +158,10 @@ def _vanished(world: World, mount: Mount, name: str, way: str) -> Iterator[str]:
     mount.up()
     before = world.before()
     with world.begun(*victim.words) as running:
-        time.sleep(world.chance.uniform(0.3, 1.5))
+        if name.startswith("backup"):
+            # Before that the run could not know that something else is to be there.
+            wait(lambda: running.over or list(mount.store.glob(f"{PARTIAL}*")), 30)
+        time.sleep(world.chance.uniform(0, 1.2))
         if way == "is unmounted":
             subprocess.run(["umount", "--lazy", str(mount.store)], check=True)
         else:
@@ -166,7 +169,8 @@ def _vanished(world: World, mount: Mount, name: str, way: str) -> Iterator[str]:
         ended = running.end()
     mount.down()
     yield from ended.faults(CODES)
-    yield from (f"{left.name} is in the mount point" for left in mount.store.iterdir())
+    left = invariants.trees(mount.store)
+    yield from (f"{name} is in the mount point" for name in left)
     mount.up()
     yield from victim.after(world)
     yield from world.settled(before, may_delete=victim.deletes, crashed=True)

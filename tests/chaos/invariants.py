@@ -13,6 +13,9 @@ from helpers.errors import VerificationError
 from helpers.manifest import FILE, GLOBALS, VERIFICATION
 from helpers.store import DELETED, PARTIAL, parse_name
 
+_KEPT = (".lock-", ".runs-")
+"""A lock and the log of the runs outlive every run."""
+
 Trees = Mapping[str, Mapping[str, str]]
 """Of each backup each file's hash, less that of the record that later runs may replace."""
 
@@ -75,7 +78,7 @@ def stray(store: Path, *, after_a_crash: bool) -> Iterator[str]:
     """What has no business in a store; after a crash an own unfinished directory has."""
     crashed = (PARTIAL, DELETED, ".verification-", ".probe-") if after_a_crash else ()
     for name in sorted(entry.name for entry in store.iterdir()):
-        if not parse_name(name) and not name.startswith((".lock-", *crashed)):
+        if not parse_name(name) and not name.startswith((*_KEPT, *crashed)):
             yield f"{name} was left over"
 
 
