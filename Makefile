@@ -18,11 +18,13 @@ quiet := $(if $(QUIET),--quiet)
 options = $(env) $(dest) $(json)
 
 ##@ Backups
-.PHONY: backup verify list prune accept
+.PHONY: backup verify drill list prune accept
 backup: $(VENV)/host ## Take a verified backup: ENV=dev [DEST=/mnt/backups] [PRUNE=1] [QUIET=1] [JSON=1]
 	@$(INVOKE) backup $(options) $(quiet) $(if $(PRUNE),--prune)
 verify: $(VENV)/host ## Check a backup to its last byte: FILE=latest|NAME|PATH [ENV=dev]
 	@$(INVOKE) verify $(if $(FILE),--file '$(FILE)') $(options) $(quiet)
+drill: $(VENV)/host ## Restore a backup into a scratch database and compare it: [FILE=latest|NAME|PATH] ENV=dev
+	@$(INVOKE) drill $(if $(FILE),--file '$(FILE)') $(options) $(quiet)
 list: $(VENV)/host ## List backups: [ENV=dev]
 	@$(INVOKE) list $(options)
 prune: $(VENV)/host ## Show what retention deletes; delete it with APPLY=1: ENV=dev

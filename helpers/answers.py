@@ -12,6 +12,7 @@ from rich.text import Text
 from . import backuprole, checks
 from .backup import Outcome
 from .doctor import Finding
+from .drill import Result as Drilled
 from .entry import Answer, printable
 from .errors import RefusedError, VerificationError
 from .listing import Backup
@@ -96,6 +97,44 @@ def verified(path: Path, result: Result, warning: str | None) -> Answer:
     lines.insert(0, f"{path.name} is damaged: do not restore from it.")
     text = printable("\n".join(lines))
     return Answer(document, text, code=VerificationError.exit_code, warnings=warnings)
+
+
+def drilled(path: Path, result: Drilled, warning: str | None) -> Answer:
+    """A restored backup against its manifest: equal, or what differs, or why that is not known."""
+    found, recovery = result.findings, result.recovery
+    document = {
+        "file": str(path),
+        "outcome": result.outcome,
+        "problems": found.problems,
+        "unjudged": found.unjudged,
+        "notes": found.notes,
+        "recovery": recovery.model_dump() if recovery else None,
+    }
+    lines, code = _verdict(path, result)
+    lines += [f"Note: {note}" for note in found.notes]
+    if recovery:
+        phases = ", ".join(f"{name} {time:,.1f} s" for name, time in recovery.phases.items())
+        lines.append(
+            f"Restored in {recovery.seconds:,.1f} s by PostgreSQL {recovery.server_version}: "
+            f"{phases}."
+        )
+    text = printable("\n".join(line.replace("\n", "\\n") for line in lines))
+    return Answer(document, text, code=code, warnings=(warning,) if warning else ())
+
+
+def _verdict(path: Path, result: Drilled) -> tuple[list[str], int]:
+    found = result.findings
+    if result.outcome == "passed" and result.manifest:
+        totals = result.manifest.totals
+        said = f"{path.name}: restored and equal, {totals.tables:,} tables, {totals.rows:,} rows."
+        return [said], 0
+    if result.outcome == "failed":
+        lines = [f"{path.name} is not what was backed up: do not rely on it."]
+        return lines + [f"  {one}" for one in found.problems], VerificationError.exit_code
+    lines = [f"{path.name} cannot be judged here, which says nothing against it:"]
+    lines += [f"  {one}" for one in found.unjudged]
+    lines.append("A server that has what is lacking can be named in BACKUP_DRILL_URL.")
+    return lines, RefusedError.exit_code
 
 
 def readable(path: Path, kind: str) -> Answer:

@@ -26,11 +26,12 @@ from . import (
 )
 from . import backup as backing_up
 from . import doctor as diagnosing
+from . import drill as drilling
 from . import prune as pruning
 from . import settings as configuration
 from . import verify as verifying
 from .entry import Answer
-from .errors import NotFoundError, StorageError
+from .errors import ConfigError, NotFoundError, RefusedError, StorageError
 from .listing import SEE_LIST
 from .settings import HOST_DIR, Settings, Target
 from .store import Store, parse_name, storage_error
@@ -134,6 +135,37 @@ def verify(
         return answers.verified(path, result, _recorded(path, result))
 
     entry.run("verify", work, as_json=json)
+
+
+@task(help=_help("file", "env", "dest", "quiet", "json"))
+def drill(
+    _context: Context,
+    file: str = "latest",
+    env: str | None = None,
+    dest: str | None = None,
+    quiet: bool = False,
+    json: bool = False,
+) -> None:
+    """Restore a backup into a scratch database and compare everything with its manifest."""
+
+    def work() -> Answer:
+        path, settings = _selected(file, env, dest)
+        if foreign.is_foreign(path) and not parse_name(path.name):
+            raise RefusedError(
+                f"{path} has no manifest to compare with.", "Drill a backup that list shows."
+            )
+        with progress.display(quiet=quiet) as shown:
+            read, result = drilling.run(path, _wish(settings), shown)
+        if read.manifest is None and not os.path.lexists(path):
+            raise NotFoundError(f"{path.name} was deleted while it was read.", SEE_LIST)
+        try:
+            drilling.record(path, read, result)
+        except OSError as error:
+            unkept = f"The result could not be recorded: {error.strerror}."
+            return answers.drilled(path, result, unkept)
+        return answers.drilled(path, result, None)
+
+    entry.run("drill", work, as_json=json)
 
 
 @task(name="list", help=_help("env", "dest", "json"))
@@ -245,6 +277,7 @@ def doctor(_context: Context, env: str | None = None, json: bool = False) -> Non
 VERBS: tuple[Task[Callable[..., None]], ...] = (
     backup,
     verify,
+    drill,
     list_,
     prune,
     accept,
@@ -277,6 +310,16 @@ def _selected(file: str, env: str | None, dest: str | None) -> tuple[Path, Setti
     named = env or os.environ.get("BACKUP_ENV") or (name.environment if name else None)
     settings = load(named, dest)
     return listing.select(file, _existing(settings), settings.environment), settings
+
+
+def _wish(settings: Settings | None) -> drilling.Wish:
+    """How to drill: as the settings say, where there are any."""
+    if settings is None:
+        try:
+            settings = load(None)
+        except ConfigError:
+            return drilling.Wish(jobs=os.cpu_count() or 1)
+    return drilling.Wish(settings.jobs, settings.drill_url, settings.drill_dir, settings.pg_bin)
 
 
 def _recorded(path: Path, result: verifying.Result) -> str | None:

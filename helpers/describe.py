@@ -68,6 +68,7 @@ def describe(
         files=files,
         totals=_totals(tables, files),
         clients={"pg_dump": client.version},
+        vectors=dumped.vectors,
         notes=dumped.notes,
         toc_unknown=found.unknown,
     )
@@ -197,6 +198,7 @@ def _database(dumped: Dumped) -> manifest.DatabasePart:
         collation=facts.collation,
         size=facts.size,
         system_identifier=facts.system_identifier,
+        settings=dict(dumped.settings),
     )
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import archive, pgdump
+from . import archive, pgdump, probes
 from .catalog import Column, Facts, Table
 from .clients import Client
 from .copying import Copied
-from .manifest import GLOBALS
+from .manifest import GLOBALS, VectorPart
 from .pgdump import Order
 from .postgres import Session
 from .progress import Progress
@@ -26,6 +26,7 @@ class Dumped:
     """
 
     facts: Facts
+    settings: Mapping[str, str]
     taken: datetime
     tables: tuple[Table, ...]
     columns: Mapping[int, Sequence[Column]]
@@ -34,6 +35,7 @@ class Dumped:
     extensions: tuple[tuple[str, str, str], ...]
     roles: tuple[str, ...]
     large_objects: int
+    vectors: tuple[VectorPart, ...]
     notes: tuple[str, ...]
 
 
@@ -64,6 +66,7 @@ def dump(
         )
         return Dumped(
             facts,
+            session.text_settings(),
             taken,
             tuple(tables),
             session.columns(data),
@@ -73,6 +76,7 @@ def dump(
             session.extensions(),
             session.roles(),
             session.large_objects(),
+            probes.take(session, tables),
             (
                 *written.notes,
                 *pgdump.dump_globals(session, client, directory / GLOBALS),

@@ -101,6 +101,16 @@ KEYS: Final[dict[str, Key]] = {
     "BACKUP_METRICS_DIR": Key(
         "The directory of node_exporter's textfile collector, for metrics", field="tell.metrics"
     ),
+    "BACKUP_DRILL_URL": Key(
+        "A server to drill on instead of one of the drill's own: postgresql://user:password@host/"
+        "database, with a role that may create databases",
+        field="drill_url",
+    ),
+    "BACKUP_DRILL_DIR": Key(
+        "Where a drill's own server lives while it runs; it needs room for the whole database",
+        "the system's place for temporary files",
+        field="drill_dir",
+    ),
     "KEEP_LAST": Key("Newest backups to keep", "0", field="keep.last"),
     "KEEP_DAILY": Key("Days (UTC) to keep a backup of", "7", field="keep.daily"),
     "KEEP_WEEKLY": Key("ISO weeks to keep a backup of", "4", field="keep.weekly"),

@@ -53,7 +53,10 @@ class BackupPart(Model):
 
 
 class DatabasePart(Model):
-    """The source; `size` in bytes on the server, indexes included."""
+    """The source; `size` in bytes on the server, indexes included.
+
+    `settings` are those of the server that the text of its rows depends on.
+    """
 
     name: str
     server_version: str
@@ -61,6 +64,7 @@ class DatabasePart(Model):
     collation: str
     size: Count
     system_identifier: str | None
+    settings: Annotated[dict[str, str], BeforeValidator(few)] = {}
 
 
 class ColumnPart(Model):
@@ -118,6 +122,36 @@ class ExtensionPart(Model):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
 
+class Probe(Model):
+    """The nearest rows to a row's vector, and the sum of their distances; rows are numbered in the
+    column's sample.
+    """
+
+    row: Count
+    nearest: tuple[Count, ...]
+    distance: float
+
+
+class VectorPart(Model):
+    """A column of pgvector's, by a sample of its rows.
+
+    `dimensions` are empty where the type does not tell; the sample is by the primary key, or, if
+    not `by_key`, as the rows lie.
+    """
+
+    schema_: str = Field(alias="schema")
+    table: str
+    column: str
+    rows: Count
+    nulls: Count
+    dimensions: tuple[Count, ...]
+    nan: Count
+    by_key: bool
+    probes: tuple[Probe, ...]
+
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+
 class FilePart(Model):
     """A file of the backup as it lies on the disk."""
 
@@ -155,6 +189,7 @@ class Manifest(Model):
     files: Annotated[tuple[FilePart, ...], FailFast()]
     totals: Totals
     clients: Annotated[dict[str, str], BeforeValidator(few)]
+    vectors: Annotated[tuple[VectorPart, ...], FailFast()] = ()
     notes: Annotated[tuple[str, ...], FailFast()] = ()
     toc_unknown: Annotated[str | None, Field(exclude_if=lambda why: why is None)] = None
     suspect: Annotated[tuple[str, ...], FailFast()] = ()

@@ -39,7 +39,8 @@ class Order:
 
     `server_major` is the target's; `only` are numbers of TOC entries, in the archive's order;
     `settings` are of each session that pg_restore opens; `owners` False leaves owners and
-    privileges out. Workers report their `Step`s with two jobs or more.
+    privileges out, `tablespaces` False puts everything into the database's own. Workers report
+    their `Step`s with two jobs or more.
     """
 
     client: Client
@@ -50,6 +51,7 @@ class Order:
     section: Literal["pre-data", "data", "post-data"] | None = None
     only: tuple[int, ...] | None = None
     owners: bool = True
+    tablespaces: bool = True
     schema_only: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -92,6 +94,7 @@ def restore(order: Order, on_line: Callable[[str], None] = lambda line: None) ->
             *([f"--section={order.section}"] if order.section else []),
             *([f"--use-list={listed.name}"] if order.only is not None else []),
             *([] if order.owners else ["--no-owner", "--no-acl"]),
+            *([] if order.tablespaces else ["--no-tablespaces"]),
             *(["--schema-only"] if order.schema_only else []),
             "--",
             str(order.directory),

@@ -75,6 +75,10 @@ class Session:
             identifier = None
         return replace(Facts(*row), system_identifier=identifier)
 
+    def text_settings(self) -> dict[str, str]:
+        """The settings, by name, that the text of this database's rows depends on."""
+        return dict(self.query(queries.TEXT_SETTINGS))
+
     def tables(self) -> list[Table]:
         """The tables that a dump of this database reads."""
         return [Table(*row) for row in self.query(queries.TABLES)]

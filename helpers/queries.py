@@ -8,6 +8,12 @@ SELECT pg_catalog.current_setting('server_version_num')::int,
 FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
 """
 
+# What COPY's text depends on and pg_dump does not set itself (pg_dump.c: setup_connection).
+TEXT_SETTINGS = """
+SELECT name, setting FROM pg_catalog.pg_settings
+WHERE name IN ('TimeZone', 'bytea_output', 'lc_monetary') ORDER BY name
+"""
+
 SYSTEM_IDENTIFIER = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
 
 # What pg_dump takes the data of: ordinary tables, and the partitioned parents that it locks with

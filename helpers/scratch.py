@@ -52,7 +52,9 @@ class ScratchServer:
         *,
         bound: bool = False,
         settings: Mapping[str, str] | None = None,
+        superuser: str = "postgres",
     ) -> None:
+        self.superuser = superuser
         self.directory = directory.absolute()
         self.bin_dir = bin_dir or _wheel()
         self.bound = bound
@@ -86,7 +88,7 @@ class ScratchServer:
 
     @property
     def password(self) -> str:
-        """The password of the superuser `postgres`."""
+        """The superuser's password."""
         return self._password.read_text().strip()
 
     @property
@@ -100,7 +102,8 @@ class ScratchServer:
 
     def url(self, database: str = "postgres") -> str:
         """A connection URL for the superuser, password included."""
-        return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{quote(database, '')}"
+        login = f"{quote(self.superuser, '')}:{self.password}"
+        return f"postgresql://{login}@127.0.0.1:{self.port}/{quote(database, '')}"
 
     def running(self) -> bool:
         """Whether the server is up and accepts connections."""
@@ -187,8 +190,9 @@ class ScratchServer:
         )
 
     def _initdb(self, locale: str) -> list[str]:
-        options = f"--encoding=UTF8 --locale={locale} --username=postgres --auth=scram-sha-256"
+        options = f"--encoding=UTF8 --locale={locale} --auth=scram-sha-256"
         paths = [f"--pwfile={self._password}", f"--pgdata={self._unfinished}"]
+        paths.append(f"--username={self.superuser}")
         return [str(self.bin_dir / "initdb"), *options.split(), "--no-sync", *paths]
 
     def _configure(self) -> None:

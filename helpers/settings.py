@@ -20,7 +20,13 @@ from .keys import KEYS
 __all__ = ["HOST_DIR", "KEYS", "Connection", "Keep", "Settings", "Target", "load", "overhear"]
 
 HOST_DIR: Final = Path("/etc/pgbackup")
-_OWN_PATHS: Final = ("BACKUP_DIR", "BACKUP_PG_BIN", "BACKUP_LOG", "BACKUP_METRICS_DIR")
+_OWN_PATHS: Final = (
+    "BACKUP_DIR",
+    "BACKUP_PG_BIN",
+    "BACKUP_LOG",
+    "BACKUP_METRICS_DIR",
+    "BACKUP_DRILL_DIR",
+)
 _PATH_KEYS: Final = ("PGPASSFILE", "PGSERVICEFILE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY")
 _STRICT: Final = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
@@ -60,6 +66,17 @@ def _compression(value: object) -> object:
     return value
 
 
+def _reached(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    given = conninfo.parse(value)
+    if wrong := [*conninfo.flaws(given), *conninfo.misfits(given)]:
+        raise ValueError(wrong[0])
+    if "dbname" not in given:
+        raise ValueError("it names no database to connect to")
+    return {"parameters": given}
+
+
 class Settings(BaseModel):
     """One environment: its database, its store, and how backups of it are made and kept.
 
@@ -80,6 +97,8 @@ class Settings(BaseModel):
     format: Literal["binary", "text"] = "binary"
     binary_from: int = Field(default=1048576, ge=0)
     compression: Annotated[Literal["auto", "gzip", "none"], BeforeValidator(_compression)] = "auto"
+    drill_url: Annotated[Connection | None, BeforeValidator(_reached)] = None
+    drill_dir: Path | None = None
     max_shrink: int = Field(default=50, ge=1, le=100)
     keep: Keep = Keep()
     tell: Audience = Audience()

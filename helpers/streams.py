@@ -109,6 +109,11 @@ def binary_data(path: Path) -> DataFacts:
     return DataFacts(facts, None, size, facts.sha256 if raw else digest.hexdigest())
 
 
+def content(path: Path) -> Iterator[bytes]:
+    """What a data file holds, decompressed, in blocks; VerificationError if it cannot be read."""
+    return _content(_Reader(path), path)
+
+
 def ends(path: Path, length: int, *, gzipped: bool) -> tuple[bytes, bytes]:
     """The first and the last bytes of a file's content, all of it read (and decompressed)."""
     head = tail = b""
