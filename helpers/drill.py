@@ -16,6 +16,7 @@ from .equality import Findings
 from .errors import BackupError, DatabaseError, RefusedError, ToolError, VerificationError
 from .manifest import Manifest
 from .places import Place, Subject
+from .postgres import Session
 from .progress import Progress
 from .rehearsal import Restored
 from .store import private_files
@@ -116,7 +117,7 @@ def record(directory: Path, read: verify.Result, result: Result) -> None:
 def _drill(
     subject: Subject, wish: Wish, progress: Progress, recoveries: list[Recovery]
 ) -> Findings:
-    found, contents = subject.found, subject.contents
+    found = subject.found
     with _place(subject, wish) as place:
         for note in place.notes:
             progress.note(note)
@@ -127,17 +128,34 @@ def _drill(
             seconds = round(sum(phases.values()), 3)
             version = session.facts().version
             recoveries.append(Recovery(server_version=version, seconds=seconds, phases=phases))
-            findings = Findings(notes=(*place.notes, *restored.notes))
-            findings += equality.tables(session, place, subject, progress)
-            progress.begin("compare definitions", 0, 0)
-            findings += equality.columns(session, found)
-            findings += equality.sequences(session, found)
-            findings += equality.extensions(session, found)
-            findings += equality.vectors(session, found, place)
-            findings += equality.large_objects(session, subject)
-            findings += equality.validity(session, contents)
-            findings += equality.schema(session, place, contents, restored.replaced)
-    return findings
+            notes = Findings(notes=(*place.notes, *restored.notes))
+            return notes + compare(session, subject, place, restored.replaced, progress)
+
+
+def compare(
+    session: Session,
+    subject: Subject,
+    place: Place,
+    replaced: frozenset[str],
+    progress: Progress,
+) -> Findings:
+    """Everything that a manifest and an archive say, against what was restored of them.
+
+    The collations `replaced` are known to be others.
+    """
+    found = subject.found
+    findings = equality.tables(session, place, subject, progress)
+    progress.begin("compare definitions", 0, 0)
+    return (
+        findings
+        + equality.columns(session, found)
+        + equality.sequences(session, found)
+        + equality.extensions(session, found)
+        + equality.vectors(session, found, place)
+        + equality.large_objects(session, subject)
+        + equality.validity(session, subject.contents)
+        + equality.schema(session, place, subject, replaced)
+    )
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import definitions, multiset, probes, processes, streams, toc
+from . import definitions, multiset, postgres, probes, processes, streams, toc
 from .errors import ToolError
 from .manifest import Manifest, TablePart
 from .places import Place, Subject, major
@@ -260,9 +261,13 @@ def validity(session: Session, contents: Toc) -> Findings:
     return Findings((*invalid, *loose, *empty))
 
 
-def schema(session: Session, place: Place, contents: Toc, replaced: frozenset[str]) -> Findings:
+def schema(session: Session, place: Place, subject: Subject, replaced: frozenset[str]) -> Findings:
     """The definition of everything, as pg_dump says it again; ToolError if that fails."""
-    target = session.target()
+    contents = subject.contents
+    # the constants in a default are written in the session's time zone
+    given = subject.found.database.settings.items()
+    wanted = {name: value for name, value in given if re.fullmatch(r"[\w/+.@-]+", value)}
+    target = postgres.with_settings(session.target(), wanted)
     with tempfile.TemporaryDirectory(prefix="pgbackup-") as directory:
         done = processes.run(
             [
