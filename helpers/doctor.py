@@ -82,6 +82,8 @@ def _mentions(path: Path, environment: str) -> bool:
 
 def _is_of(line: str, environment: str) -> bool:
     words = line.split()
+    if words[-2:] == [environment, "drill"]:
+        return False
     return not line.lstrip().startswith("#") and "pgbackup" in line and environment in words
 
 

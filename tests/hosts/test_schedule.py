@@ -38,6 +38,8 @@ def fast(scheduled: Deployment) -> Deployment:
 def test_cron_takes_a_verified_backup_within_a_minute(scheduled: Deployment) -> None:
     before = scheduled.names()
     wait(lambda: scheduled.names() - before, 100, "new backup")
+    entries = scheduled.host.said("grep -c ^[0-9*] /etc/cron.d/pgbackup-prod")
+    assert entries == "2"  # the backups and the drills
     log = scheduled.host.said(f"cat {LOGS}/prod.log")
     assert "backup of prod ended with 0" in log
     assert SECRET not in log
@@ -78,6 +80,11 @@ def test_a_timer_takes_the_place_of_cron(scheduled: Deployment, chat: Database) 
     before = scheduled.names()
     wait(lambda: scheduled.names() - before, 30, "new backup")
     assert scheduled.host.said("systemctl show --property Result pgbackup-prod") == "Result=success"
+    assert "pgbackup-prod.drill.timer" in scheduled.host.said("systemctl list-timers --no-pager")
+    scheduled.host.ssh("systemctl start pgbackup-prod.drill.service")
+    assert scheduled.host.said(f"grep -o 'drill of prod ended with .*' {LOGS}/prod.log") == (
+        "drill of prod ended with 0"
+    )
     assert scheduled.deploy().succeeded().changed == []
 
 
