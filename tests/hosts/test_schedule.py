@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 import pytest
 
+from tests.receivers import Web, web
 from tests.running import SECRET
 from tests.servers import Database
 
@@ -13,15 +17,34 @@ from .deployment import LOGS, Deployment, wait
 pytestmark = [pytest.mark.xdist_group("hosts-deployed"), pytest.mark.timeout(900)]
 
 EVERY_MINUTE = "* * * * *"
+METRICS = "/var/lib/prometheus/node-exporter"
+TOKEN = "t0ken-Xyzzy"
 KEEP_TWO = {"KEEP_LAST": 2, "KEEP_DAILY": 0, "KEEP_WEEKLY": 0, "KEEP_MONTHLY": 0}
 
 
 @pytest.fixture(scope="module")
-def scheduled(deployed: Deployment, chat: Database) -> Deployment:
-    """The host with a backup every minute, of which two are kept."""
-    entry = deployment.described(chat, SECRET, cron=EVERY_MINUTE, settings=KEEP_TWO)
-    deployed.deploy(backup_schedule_databases=[entry]).succeeded()
-    return deployed
+def receiver() -> Iterator[Web]:
+    """Who is told of the host's runs, on the machine of the tests."""
+    with web() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def scheduled(deployed: Deployment, chat: Database, receiver: Web) -> Iterator[Deployment]:
+    """The host with a backup every minute, of which two are kept, and who hears of them."""
+    at = f"127.0.0.1:{receiver.port}/{TOKEN}"
+    settings = KEEP_TWO | {"PING_URL": f"http://{at}", "NOTIFY_TIMEOUT": 30}
+    entry = deployment.described(chat, SECRET, cron=EVERY_MINUTE, settings=settings)
+    telling = {
+        "backup_schedule_notify_urls": [f"json://{at}"],
+        "backup_schedule_metrics_dir": METRICS,
+    }
+    play = deployed.deploy("--diff", backup_schedule_databases=[entry], **telling)
+    play.succeeded()
+    assert TOKEN not in play.out + play.err
+    yield deployed
+    for name in telling:
+        del deployed.inputs[name]
 
 
 @pytest.fixture
@@ -71,6 +94,27 @@ def test_a_failed_run_is_logged_and_leaves_earlier_backups(
     assert "backup of prod ended with 3: backup failed: " in journal
     wait(lambda: fast.names() - kept, 60, "backup once the database is back")
     assert fast.host.said("find /var/backups/pgbackup -name '.partial-*'") == ""
+
+
+def test_a_failed_run_and_its_recovery_have_reached_a_receiver(
+    fast: Deployment, receiver: Web, chat: Database
+) -> None:
+    """Those of the test before."""
+    wait(lambda: {"failure", "success"} <= {m["type"] for m in receiver.messages}, 60, "recovery")
+    failure = next(message for message in receiver.messages if message["type"] == "failure")
+    assert failure["title"] == f"prod: backup of {chat.name} FAILED"
+    assert "Newest good backup: " in failure["message"]
+    assert SECRET not in failure["message"]
+    assert {f"GET /{TOKEN}/start", f"POST /{TOKEN}/fail", f"POST /{TOKEN}"} <= set(receiver.paths)
+    records = [json.loads(line) for line in fast.host.said(f"cat {LOGS}/prod.jsonl").splitlines()]
+    assert {("done", 0), ("failed", 3)} <= {(r["outcome"], r["exit_code"]) for r in records}
+    assert all(not record["untold"] for record in records)
+    assert TOKEN not in fast.host.said(f"cat {LOGS}/prod.jsonl {LOGS}/prod.log")
+    assert TOKEN not in fast.host.said("journalctl --no-pager --identifier pgbackup")
+    assert '"outcome": "failed"' in fast.host.said("journalctl --no-pager -t pgbackup -p err")
+    # Its readers are other users than its writer.
+    metrics = fast.host.said(f"runuser -u nobody -- cat {METRICS}/pgbackup_prod.prom")
+    assert f'pgbackup_suspect{{database="{chat.name}",environment="prod"}} 0.0' in metrics
 
 
 def test_a_timer_takes_the_place_of_cron(scheduled: Deployment, chat: Database) -> None:
