@@ -137,7 +137,7 @@ def verify(
     entry.run("verify", work, as_json=json)
 
 
-@task(help=_help("file", "env", "dest", "quiet", "json"))
+@task(help=_help("file", "env", "dest", "quiet", "json", "log-json"))
 def drill(
     _context: Context,
     file: str = "latest",
@@ -145,6 +145,7 @@ def drill(
     dest: str | None = None,
     quiet: bool = False,
     json: bool = False,
+    log_json: bool = False,
 ) -> None:
     """Restore a backup into a scratch database and compare everything with its manifest."""
 
@@ -154,7 +155,7 @@ def drill(
             raise RefusedError(
                 f"{path} has no manifest to compare with.", "Drill a backup that list shows."
             )
-        with progress.display(quiet=quiet) as shown:
+        with progress.display(quiet=quiet, as_json=log_json) as shown:
             read, result = drilling.run(path, _wish(settings), shown)
         if read.manifest is None and not os.path.lexists(path):
             raise NotFoundError(f"{path.name} was deleted while it was read.", SEE_LIST)
@@ -165,7 +166,9 @@ def drill(
             return answers.drilled(path, result, unkept)
         return answers.drilled(path, result, None)
 
-    entry.run("drill", work, as_json=json)
+    # What is scheduled is the latest; a path may be of no environment that we know.
+    told = watched("drill", env, dest, lambda _settings: work(), log_json)
+    entry.run("drill", told if file == "latest" else work, as_json=json, log_json=log_json)
 
 
 @task(name="list", help=_help("env", "dest", "json"))

@@ -221,6 +221,24 @@ def test_other_verbs_do_not_ping(env: dict[str, str], tmp_path: Path, receiver: 
     assert receiver.received == []
 
 
+def test_a_drill_that_fails_is_told_and_measured_without_a_ping(
+    env: dict[str, str], tmp_path: Path, receiver: Web, store: Path
+) -> None:
+    env["PING_URL"] = f"http://127.0.0.1:{receiver.port}/{TOKEN}"
+    env["BACKUP_METRICS_DIR"] = str(tmp_path)
+    name = str(backup(env, tmp_path, "--json").json["backup"]["name"])
+    next((store / name).glob("*.dat*")).write_bytes(b"")
+    pings = len(receiver.received)
+    ran = pgbackup("drill", env=env, cwd=tmp_path)
+    assert ran.code == 5, ran.said
+    (request,) = receiver.received[pings:]
+    assert "drill of" in request.json["title"]
+    assert "FAILED" in request.json["title"]
+    assert "What happened: " in request.json["message"]
+    assert (records(store)[-1]["verb"], records(store)[-1]["exit_code"]) == ("drill", 5)
+    assert 'verb="drill"} 5.0' in (tmp_path / "pgbackup_test.prom").read_text()
+
+
 @pytest.mark.parametrize("ill", ["refuses", "answers 500", "hangs"])
 def test_a_receiver_that_is_ill_harms_nothing_and_is_logged(
     env: dict[str, str], store: Path, tmp_path: Path, receiver: Web, ill: str
