@@ -13,7 +13,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from helpers import cli, demo, entry, envfiles, inventory, remote
+from helpers import asked, cli, demo, entry, envfiles, inventory, remote
 from helpers import fetch as fetching
 from helpers.entry import Answer
 from helpers.errors import ConfigError
@@ -21,7 +21,7 @@ from helpers.inventory import Host
 from helpers.settings import HOST_DIR
 
 ROOT = Path(__file__).resolve().parent
-cli.checkout = ROOT
+asked.checkout = ROOT
 PYTHON_FILES = "helpers tests tasks.py"
 
 

@@ -30,42 +30,13 @@ from . import drill as drilling
 from . import prune as pruning
 from . import settings as configuration
 from . import verify as verifying
+from .asked import HELP, existing, helps, load, root, selected
 from .entry import Answer
 from .errors import ConfigError, NotFoundError, RefusedError, StorageError
 from .listing import SEE_LIST
+from .restoreverb import restore
 from .settings import HOST_DIR, Settings, Target
-from .store import Store, parse_name, storage_error
-
-_HELP = {
-    "env": "Environment: dev, prod or any other that has an inventory or an env file",
-    "file": "A backup's name, `latest`, or a path: a backup, a file in it, or any pg_dump archive",
-    "dest": "Another store than BACKUP_DIR, for once",
-    "json": "Answer with one JSON document",
-    "quiet": "No progress, only the answer",
-    "log-json": "Progress, problems and the run's record as lines of JSON on stderr",
-    "dry-run": "Check what would be checked, write nothing",
-    "prune": "Delete what retention does not keep, once the new backup is published",
-    "apply": "Delete; without it the plan is only shown",
-}
-
-
-checkout: Path | None = None
-"""Set by tasks.py, which is what makes a machine a control machine."""
-
-
-def _help(*options: str) -> dict[str, str]:
-    return {option: _HELP[option] for option in options}
-
-
-def root() -> Path:
-    """Where env files are looked for: the checkout on a control machine, else where we stand."""
-    return checkout or Path.cwd()
-
-
-def load(env: str | None, dest: str | None = None) -> Settings:
-    """The settings of an environment; ConfigError with everything that is wrong with them."""
-    place = Path(dest).expanduser().absolute() if dest else None
-    return configuration.load(env, root=root(), environ=os.environ, dest=place)
+from .store import parse_name
 
 
 def watched(
@@ -80,7 +51,7 @@ def watched(
     return lambda: watch.watched(verb, lambda: load(env, dest), overhear, work, log_json=log_json)
 
 
-@task(help=_help("env", "dest", "prune", "dry-run", "quiet", "json", "log-json"))
+@task(help=helps("env", "dest", "prune", "dry-run", "quiet", "json", "log-json"))
 def backup(
     _context: Context,
     env: str | None = None,
@@ -110,7 +81,7 @@ def backup(
     entry.run("backup", work, as_json=json, log_json=log_json)
 
 
-@task(help=_help("file", "env", "dest", "quiet", "json"))
+@task(help=helps("file", "env", "dest", "quiet", "json"))
 def verify(
     _context: Context,
     file: str,
@@ -122,7 +93,7 @@ def verify(
     """Check a backup to its last byte, without a server."""
 
     def work() -> Answer:
-        path, settings = _selected(file, env, dest)
+        path, settings = selected(file, env, dest)
         if foreign.is_foreign(path) and not parse_name(path.name):
             pg_bin = os.environ.get("BACKUP_PG_BIN")
             kind = foreign.read_through(path, Path(pg_bin) if pg_bin else None)
@@ -137,7 +108,7 @@ def verify(
     entry.run("verify", work, as_json=json)
 
 
-@task(help=_help("file", "env", "dest", "quiet", "json", "log-json"))
+@task(help=helps("file", "env", "dest", "quiet", "json", "log-json"))
 def drill(
     _context: Context,
     file: str = "latest",
@@ -150,7 +121,7 @@ def drill(
     """Restore a backup into a scratch database and compare everything with its manifest."""
 
     def work() -> Answer:
-        path, settings = _selected(file, env, dest)
+        path, settings = selected(file, env, dest)
         if foreign.is_foreign(path) and not parse_name(path.name):
             raise RefusedError(
                 f"{path} has no manifest to compare with.", "Drill a backup that list shows."
@@ -171,7 +142,7 @@ def drill(
     entry.run("drill", told if file == "latest" else work, as_json=json, log_json=log_json)
 
 
-@task(name="list", help=_help("env", "dest", "json"))
+@task(name="list", help=helps("env", "dest", "json"))
 def list_(
     _context: Context, env: str | None = None, dest: str | None = None, json: bool = False
 ) -> None:
@@ -185,7 +156,7 @@ def list_(
             (
                 settings.environment,
                 settings.store,
-                listing.backups(_existing(settings), settings.environment),
+                listing.backups(existing(settings), settings.environment),
             )
             for settings in chosen
         ]
@@ -194,7 +165,7 @@ def list_(
     entry.run("list", work, as_json=json)
 
 
-@task(help=_help("env", "dest", "apply", "dry-run", "quiet", "json", "log-json"))
+@task(help=helps("env", "dest", "apply", "dry-run", "quiet", "json", "log-json"))
 def prune(
     _context: Context,
     env: str | None = None,
@@ -209,11 +180,11 @@ def prune(
 
     def plan() -> Answer:
         settings = load(env, dest)
-        plans = pruning.plans(_existing(settings), settings.environment, settings.keep)
+        plans = pruning.plans(existing(settings), settings.environment, settings.keep)
         return answers.planned(plans, applied=False)
 
     def delete(settings: Settings) -> Answer:
-        store, environment, keep = _existing(settings), settings.environment, settings.keep
+        store, environment, keep = existing(settings), settings.environment, settings.keep
         with progress.display(quiet=quiet, as_json=log_json) as shown:
             done = pruning.apply(store, environment, keep, shown)
         return answers.planned(done, applied=True)
@@ -223,7 +194,7 @@ def prune(
     entry.run("prune", work, as_json=json, log_json=log_json)
 
 
-@task(help=_help("file", "env", "dest", "json"))
+@task(help=helps("file", "env", "dest", "json"))
 def accept(
     _context: Context,
     file: str,
@@ -234,7 +205,7 @@ def accept(
     """Accept a suspect backup: the loss was meant, retention may build on it again."""
 
     def work() -> Answer:
-        path, _ = _selected(file, env, dest)
+        path, _ = selected(file, env, dest)
         name = parse_name(path.name)
         if name is None:
             raise NotFoundError(f"{path} is not a backup of ours.", "Name one that list shows.")
@@ -244,7 +215,7 @@ def accept(
     entry.run("accept", work, as_json=json)
 
 
-@task(help={"env": _HELP["env"], "file": "The env file"})
+@task(help={"env": HELP["env"], "file": "The env file"})
 def check_env(_context: Context, env: str, file: str) -> None:
     """Check an env file before it is put where scheduled backups read it."""
 
@@ -255,7 +226,7 @@ def check_env(_context: Context, env: str, file: str) -> None:
     entry.run("check-env", work, as_json=False)
 
 
-@task(help=_help("dry-run", "json"))
+@task(help=helps("dry-run", "json"))
 def create_role(_context: Context, dry_run: bool = False, json: bool = False) -> None:
     """Make the least role that can back up; the request is JSON on standard input."""
 
@@ -266,7 +237,7 @@ def create_role(_context: Context, dry_run: bool = False, json: bool = False) ->
     entry.run("create-role", work, as_json=json)
 
 
-@task(help=_help("env", "json"))
+@task(help=helps("env", "json"))
 def doctor(_context: Context, env: str | None = None, json: bool = False) -> None:
     """Say whether the next scheduled backup would work and whether the last one did."""
 
@@ -284,6 +255,7 @@ VERBS: tuple[Task[Callable[..., None]], ...] = (
     list_,
     prune,
     accept,
+    restore,
     doctor,
     check_env,
 )
@@ -293,26 +265,6 @@ VERBS: tuple[Task[Callable[..., None]], ...] = (
 def namespace() -> Collection:
     """The verbs as invoke loads them."""
     return Collection(*VERBS, create_role)
-
-
-def _existing(settings: Settings) -> Store:
-    """The store of an environment; the default one may not have been made yet."""
-    if settings.store_is_default and not settings.store.exists():
-        try:
-            settings.store.mkdir(mode=0o700, parents=True)
-        except OSError as error:
-            raise storage_error(settings.store, error) from error
-    return Store(settings.store)
-
-
-def _selected(file: str, env: str | None, dest: str | None) -> tuple[Path, Settings | None]:
-    """What a selector means; settings are only needed for `latest` and for a name."""
-    name = parse_name(file)
-    if file != "latest" and (name is None or os.path.lexists(file)):
-        return listing.select(file, None, env), None
-    named = env or os.environ.get("BACKUP_ENV") or (name.environment if name else None)
-    settings = load(named, dest)
-    return listing.select(file, _existing(settings), settings.environment), settings
 
 
 def _wish(settings: Settings | None) -> drilling.Wish:

@@ -12,7 +12,7 @@ from typing import Literal
 from . import processes
 from .catalog import Target
 from .clients import Client
-from .errors import BackupError, DatabaseError, StorageError, ToolError
+from .errors import BackupError, ConfigError, DatabaseError, StorageError, ToolError
 from .postgres import with_settings
 
 _BACKSTAGE = re.compile(r"^pg_restore: (launching|finished) item (\d+) (.*)$")
@@ -40,7 +40,7 @@ class Order:
     `server_major` is the target's; `only` are numbers of TOC entries, in the archive's order;
     `settings` are of each session that pg_restore opens; `owners` False leaves owners and
     privileges out, `tablespaces` False puts everything into the database's own. Workers report
-    their `Step`s with two jobs or more.
+    their `Step`s with two jobs or more; `one_transaction` has one job.
     """
 
     client: Client
@@ -53,6 +53,7 @@ class Order:
     owners: bool = True
     tablespaces: bool = True
     schema_only: bool = False
+    one_transaction: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -73,6 +74,12 @@ def restore(order: Order, on_line: Callable[[str], None] = lambda line: None) ->
     """
     told = _Told()
     noisy = order.server_major < 17 <= order.client.major
+    if noisy and order.one_transaction:
+        raise ConfigError(
+            f"pg_restore {order.client.version} cannot restore into PostgreSQL "
+            f"{order.server_major} in one transaction: it begins with a setting unknown there.",
+            "Restore the whole backup into a database of its own, and copy the table from there.",
+        )
 
     def hear(line: str) -> None:
         told.hear(line)
@@ -87,7 +94,7 @@ def restore(order: Order, on_line: Callable[[str], None] = lambda line: None) ->
         argv = [
             order.client.tool("pg_restore"),
             f"--dbname={target.conninfo}",
-            f"--jobs={order.jobs}",
+            *(["--single-transaction"] if order.one_transaction else [f"--jobs={order.jobs}"]),
             "--no-password",
             "--verbose",
             *([] if noisy else ["--exit-on-error"]),

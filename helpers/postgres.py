@@ -107,6 +107,11 @@ class Session:
             found |= dict(self.query(sql.SQL(" UNION ALL ").join(counts)))
         return found
 
+    def rows(self, schema: str, name: str) -> int:
+        """How many rows one table has now, children left out."""
+        table = sql.Identifier(schema, name)
+        return int(self.query(sql.SQL("SELECT count(*) FROM ONLY {}").format(table))[0][0])
+
     def extensions(self) -> tuple[tuple[str, str, str], ...]:
         """Each extension's name, version and schema."""
         return tuple((row[0], row[1], row[2]) for row in self.query(queries.EXTENSIONS))
@@ -142,6 +147,16 @@ class Session:
             rows = cursor.rowcount
         self.execute("SET LOCAL client_encoding = 'UTF8'")
         return rows
+
+    def abandon(self) -> None:
+        """End what the server is doing for us, and the connection, without waiting for an answer.
+
+        A server that waits for a lock, or computes, does not notice that its client is gone.
+        """
+        if self._connection.info.transaction_status is TransactionStatus.ACTIVE:
+            with suppress(psycopg.Error):
+                self._connection.cancel_safe(timeout=_CANCEL_SECONDS)
+        self._connection.close()
 
     def target(self) -> Target:
         """The server that this session reached, as the stock clients shall reach it."""
@@ -241,24 +256,11 @@ def connect(parameters: Mapping[str, str]) -> Iterator[Session]:
         session.execute(_SESSION)
         if connection.info.server_version >= 170000:
             session.execute("SET transaction_timeout = 0")
-        with _cancelling(connection):
+        try:
             yield session
-
-
-@contextmanager
-def _cancelling(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Where we are interrupted, end our query on the server too, and wait for no other answer.
-
-    A server that waits for a lock, or computes, does not notice that its client is gone.
-    """
-    try:
-        yield
-    except Interruption:
-        if connection.info.transaction_status is TransactionStatus.ACTIVE:
-            with suppress(psycopg.Error):
-                connection.cancel_safe(timeout=_CANCEL_SECONDS)
-        connection.close()
-        raise
+        except Interruption:
+            session.abandon()
+            raise
 
 
 def parameters(url: str) -> dict[str, str]:

@@ -95,3 +95,130 @@ WHERE l.mode = 'AccessExclusiveLock' AND l.relation::int8 = ANY (%s)
                     WHERE datname = pg_catalog.current_database())
 ORDER BY 1, 2 LIMIT 5
 """
+
+# A restore's target: the server, as far as the role may see it.
+RESTORE_SERVER = """
+SELECT r.rolname::text, r.rolsuper, r.rolcreatedb OR r.rolsuper, pg_catalog.pg_is_in_recovery(),
+       pg_catalog.current_setting('max_connections')::int
+         - pg_catalog.current_setting('superuser_reserved_connections')::int
+         - coalesce(pg_catalog.current_setting('reserved_connections', true)::int, 0)
+         - (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity
+            WHERE backend_type = 'client backend')::int,
+       CASE WHEN r.rolconnlimit >= 0 THEN r.rolconnlimit
+         - (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity
+            WHERE usesysid = r.oid AND backend_type = 'client backend')::int END,
+       pg_catalog.pg_size_bytes(pg_catalog.current_setting('shared_buffers')),
+       pg_catalog.pg_size_bytes(pg_catalog.current_setting('maintenance_work_mem')),
+       pg_catalog.current_setting('max_parallel_maintenance_workers')::int,
+       pg_catalog.current_setting('max_parallel_workers')::int,
+       (SELECT setting FROM pg_catalog.pg_settings WHERE name = 'data_directory'),
+       pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::int8,
+       pg_catalog.current_setting('server_version_num')::int / 10000
+FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
+"""
+
+ALL_ROLES = """
+SELECT rolname::text, pg_catalog.pg_has_role(oid, 'MEMBER') FROM pg_catalog.pg_roles
+"""
+
+AVAILABLE_EXTENSIONS = """
+SELECT a.name::text, a.default_version, v.superuser AND NOT v.trusted
+FROM pg_catalog.pg_available_extensions a
+JOIN pg_catalog.pg_available_extension_versions v
+  ON v.name = a.name AND v.version = a.default_version
+"""
+
+DATABASE = """
+SELECT pg_catalog.pg_has_role(datdba, 'USAGE') FROM pg_catalog.pg_database WHERE datname = %s
+"""
+
+MARKED_DATABASES = """
+SELECT datname::text FROM pg_catalog.pg_database
+WHERE pg_catalog.shobj_description(oid, 'pg_database') = %s
+  AND pg_catalog.pg_has_role(datdba, 'USAGE')
+"""
+
+CONNECTED = """
+SELECT concat_ws(' ', 'process', pid, 'of', coalesce(usename::text, backend_type),
+                 nullif(application_name, ''), 'from ' || client_addr::text)
+FROM pg_catalog.pg_stat_activity
+WHERE datname = %s AND backend_type IN ('client backend', 'walsender') ORDER BY pid LIMIT 5
+"""
+
+END_SESSIONS = """
+SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+WHERE datname = %s AND pid <> pg_catalog.pg_backend_pid()
+"""
+
+# What of a database a person put there: nothing means that it is empty. What belongs to an
+# extension does not count: an administrator may have installed it for the restore.
+CONTENTS = """
+SELECT found.what FROM (
+    SELECT 'pg_catalog.pg_class'::pg_catalog.regclass AS class, c.oid, c.relnamespace AS schema,
+           n.nspname || '.' || c.relname AS what
+    FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind NOT IN ('i', 'I', 't')
+  UNION ALL
+    SELECT 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, p.pronamespace,
+           n.nspname || '.' || p.proname || '()'
+    FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  UNION ALL
+    SELECT 'pg_catalog.pg_type'::pg_catalog.regclass, t.oid, t.typnamespace,
+           n.nspname || '.' || t.typname
+    FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+    WHERE t.typrelid = 0 AND t.typcategory <> 'A'
+  UNION ALL
+    SELECT 'pg_catalog.pg_namespace'::pg_catalog.regclass, oid, oid, 'schema ' || nspname
+    FROM pg_catalog.pg_namespace WHERE nspname <> 'public'
+  UNION ALL
+    SELECT 'pg_catalog.pg_largeobject'::pg_catalog.regclass, oid, NULL, 'large object ' || oid
+    FROM pg_catalog.pg_largeobject_metadata
+) found
+LEFT JOIN pg_catalog.pg_namespace s ON s.oid = found.schema
+WHERE (s.nspname IS NULL OR (s.nspname !~ '^pg_' AND s.nspname <> 'information_schema'))
+  AND NOT EXISTS (
+    SELECT 1 FROM pg_catalog.pg_depend d WHERE d.classid = found.class AND d.objid = found.oid
+      AND d.deptype = 'e')
+ORDER BY found.what LIMIT 5
+"""
+
+# As pg_dump writes it (dumpDatabaseConfig, makeAlterConfigCommand): the lists among the settings
+# are kept by the server in quotes already.
+DATABASE_DEFINITION = """
+SELECT made.statement FROM pg_catalog.pg_database d
+CROSS JOIN LATERAL (
+    SELECT 1 AS step,
+           pg_catalog.format('ALTER DATABASE %%I OWNER TO %%I', d.datname,
+                             pg_catalog.pg_get_userbyid(d.datdba)) AS statement
+  UNION ALL
+    SELECT 2, pg_catalog.format('ALTER DATABASE %%I CONNECTION LIMIT %%s', d.datname,
+                                d.datconnlimit)
+    WHERE d.datconnlimit <> -1
+  UNION ALL
+    SELECT 3, pg_catalog.format('GRANT %%s ON DATABASE %%I TO %%s%%s', a.privilege_type, d.datname,
+        CASE a.grantee WHEN 0 THEN 'PUBLIC'
+                       ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END,
+        CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
+    FROM pg_catalog.aclexplode(coalesce(d.datacl, pg_catalog.acldefault('d', d.datdba))) a
+    WHERE a.grantee <> d.datdba
+  UNION ALL
+    SELECT 4, CASE s.setrole WHEN 0
+        THEN pg_catalog.format('ALTER DATABASE %%I SET %%I TO %%s', d.datname, g.name, g.value)
+        ELSE pg_catalog.format('ALTER ROLE %%I IN DATABASE %%I SET %%I TO %%s',
+                 pg_catalog.pg_get_userbyid(s.setrole), d.datname, g.name, g.value) END
+    FROM pg_catalog.pg_db_role_setting s
+    CROSS JOIN LATERAL (
+        SELECT c.name, CASE WHEN c.name IN ('local_preload_libraries', 'search_path',
+                   'session_preload_libraries', 'temp_tablespaces', 'unix_socket_directories')
+               AND c.value <> '' THEN c.value ELSE pg_catalog.quote_literal(c.value) END AS value
+        FROM (SELECT pg_catalog.split_part(pair, '=', 1) AS name,
+                     pg_catalog.substr(pair, pg_catalog.strpos(pair, '=') + 1) AS value
+              FROM pg_catalog.unnest(s.setconfig) AS pair) c
+    ) g
+    WHERE s.setdatabase = d.oid
+  UNION ALL
+    SELECT 5, pg_catalog.format('COMMENT ON DATABASE %%I IS %%L', d.datname, c.said)
+    FROM pg_catalog.shobj_description(d.oid, 'pg_database') AS c (said) WHERE c.said IS NOT NULL
+) made
+WHERE d.datname = %(database)s ORDER BY made.step, made.statement
+"""

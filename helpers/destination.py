@@ -1,0 +1,121 @@
+"""Where a restore goes: the database that --to means, and whether it is production."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Mapping
+
+from . import conninfo, postgres
+from .errors import ConfigError, RefusedError
+from .manifest import Manifest
+from .settings import Settings
+from .target import NAME_BYTES, Place
+
+NAMES = frozenset({"prod", "production"})
+
+
+def is_connection(to: str) -> bool:
+    """Whether --to is a URL or conninfo rather than a database's name."""
+    return "://" in to or "=" in to
+
+
+def place(to: str | None, own: Settings | None) -> Place:
+    """The database that --to means: a name is one on the environment's server.
+
+    Without --to it is the environment's own database. Raises ConfigError, RefusedError.
+    """
+    if to is not None and is_connection(to):
+        try:
+            found = conninfo.parse(to)
+        except ValueError as error:
+            raise ConfigError(f"--to cannot be read: {error}.", "Correct it.") from None
+    else:
+        found = dict(own.connection.parameters) if own else {}
+        found |= {"dbname": to} if to is not None else {}
+    database = found.get("dbname", "")
+    if not database or len(database.encode()) > NAME_BYTES:
+        raise ConfigError(
+            "--to names no database, or one whose name is too long.",
+            "Write a database's name, or a URL that ends with one.",
+        )
+    if database in {"template0", "template1"}:
+        raise RefusedError(f"{database} is a template of the server's.", "Name another database.")
+    return Place(found, database)
+
+
+def warnings(to: str | None) -> tuple[str, ...]:
+    """What a person should know of how they said --to."""
+    if to is None or not is_connection(to) or "password" not in conninfo.parse(to):
+        return ()
+    return (
+        "every user of this machine can see the password in --to while it runs: leave it out, "
+        "and use PGPASSWORD or ~/.pgpass",
+    )
+
+
+def pinned(place: Place) -> tuple[Place, str | None]:
+    """The same place on the very server that answers, and that server's system identifier.
+
+    A list of hosts might lead to another one later.
+    """
+    with postgres.connect(place.near(place.neighbour)) as session:
+        target, identifier = session.target(), session.facts().system_identifier
+    reached = postgres.parameters(target.conninfo) | {"dbname": place.database}
+    reached |= {"password": target.password} if target.password else {}
+    return Place(reached, place.database), identifier
+
+
+def production(
+    place: Place,
+    own: Settings | None,
+    described: Iterable[Settings],
+    source: Manifest,
+    system_identifier: str | None,
+) -> str | None:
+    """Why the target is taken for production; None if nothing says so.
+
+    `own` are the settings whose server it is on, None where a URL names it; `described` those of
+    every environment that has an env file here.
+    """
+    if own and own.environment in NAMES:
+        return f"the environment is {own.environment}"
+    for other in described:
+        if other.environment in NAMES and _same(place, other.connection.parameters):
+            return f"it is the database of environment {other.environment}"
+    if (
+        source.backup.environment in NAMES
+        and source.database.name == place.database
+        and system_identifier is not None
+        and source.database.system_identifier == system_identifier
+    ):
+        return "it is the very database that the backup was made of"
+    return None
+
+
+def _same(place: Place, parameters: Mapping[str, str]) -> bool:
+    """Whether two connections lead to one database, by one of their addresses."""
+    if parameters.get("dbname") != place.database:
+        return False
+    return bool(_addresses(place.parameters) & _addresses(parameters))
+
+
+def _addresses(parameters: Mapping[str, str]) -> set[tuple[str, str]]:
+    hosts = [*parameters.get("hostaddr", "").split(","), *parameters.get("host", "").split(",")]
+    ports = parameters.get("port", "5432").split(",")
+    found = set()
+    for host in filter(None, hosts) if any(hosts) else [""]:
+        for address in _resolved(host):
+            found |= {(address, port or "5432") for port in ports}
+    return found
+
+
+def _resolved(host: str) -> set[str]:
+    """The addresses of a host; a socket directory and every loopback address are this machine."""
+    if not host or host.startswith(("/", "@")):
+        return {"here"}
+    try:
+        addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+    except OSError:
+        return {host}
+    local = any(a.startswith("127.") or a == "::1" for a in addresses)
+    return addresses | {host} | ({"here"} if local else set())

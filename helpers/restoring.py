@@ -1,0 +1,235 @@
+"""One restore: everything checked first, made beside the target, compared, then given its name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import destination, filling, postgres, queries, readiness, restoreplan, target
+from . import source as sources
+from .errors import ConfigError, Interruption, RefusedError
+from .postgres import Session
+from .progress import Progress
+from .restoreplan import Job, Wish
+from .settings import Settings
+from .source import Source
+from .sqltext import quoted
+from .target import Place
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was done, or would be.
+
+    `kept` is the name that the old database has now, `skipped` what of globals.sql was left out.
+    """
+
+    place: Place
+    backup: str
+    steps: tuple[str, ...]
+    roles: tuple[str, ...] = ()
+    tables: int = 0
+    rows: int = 0
+    seconds: float = 0.0
+    kept: str | None = None
+    restored: bool = False
+    skipped: tuple[str, ...] = ()
+
+
+def run(
+    path: Path,
+    wish: Wish,
+    own: Settings | None,
+    described: Sequence[Settings],
+    progress: Progress,
+) -> Outcome:
+    """Restore the backup at `path`, or one table of it, or its roles, as `wish` says.
+
+    `own` are the settings of the environment whose server it goes to, None where a URL names it;
+    `described` those of production. Raises RefusedError with everything that is missing;
+    DatabaseError, StorageError or ToolError of the restore itself; VerificationError if the backup
+    is damaged or rows differ. The target is then as it was.
+    """
+    jobs = own.jobs if own else min(4, os.cpu_count() or 1)
+    if wish.only_table is not None and wish.replace:
+        raise ConfigError("--only-table and --replace exclude each other.", "Leave one out.")
+    if wish.to is None and not wish.with_globals:
+        raise ConfigError("--to is missing.", "Name the database to restore into.")
+    place, identifier = destination.pinned(destination.place(wish.to, own))
+    source = sources.read(path, wish.only_table, jobs, progress)
+    why = destination.production(place, own, described, source.manifest, identifier)
+    wish = replace(wish, jobs=jobs, pg_bin=_pg_bin(own), production=why)
+    if wish.to is None:
+        return _make_roles(source, place, wish)
+    return _into(source, place, wish, progress)
+
+
+def _pg_bin(own: Settings | None) -> Path | None:
+    if own:
+        return own.pg_bin
+    named = os.environ.get("BACKUP_PG_BIN")
+    return Path(named) if named else None
+
+
+def _into(source: Source, place: Place, wish: Wish, progress: Progress) -> Outcome:
+    begun = time.monotonic()
+    with target.standing_beside(place) as session:
+        job = _job(session, source, place, wish)
+        problems = [
+            *restoreplan.refusals(session, job),
+            *readiness.problems(session, job.server, restoreplan.need(job)),
+        ]
+        if problems:
+            raise RefusedError(
+                f"{source.name} cannot be restored into {place.shown}:\n"
+                + "\n".join(f"- {problem}" for problem in problems),
+                "Nothing was changed. Mend all of this, then run it again.",
+            )
+        outcome = Outcome(
+            place, source.name, restoreplan.steps(job), job.roles.roles, skipped=job.roles.skipped
+        )
+        if wish.dry_run:
+            return outcome
+        _run_statements(session, job.roles.statements)
+        with _telling(place):
+            kept = None
+            if job.whole:
+                kept = _replace(session, job, progress)
+            else:
+                filling.fill(job, place, progress)
+    counted = [] if wish.schema_only else source.tables
+    return replace(
+        outcome,
+        tables=len(counted),
+        rows=sum(table.rows for table in counted),
+        seconds=time.monotonic() - begun,
+        kept=kept,
+        restored=True,
+    )
+
+
+def _make_roles(source: Source, place: Place, wish: Wish) -> Outcome:
+    """Make the roles of globals.sql that the server lacks, all or none."""
+    with postgres.connect(place.near(place.neighbour)) as session:
+        plan = restoreplan.role_plan(session, source, wanted=True)
+        if plan.roles and wish.production and wish.confirm != place.database:
+            raise RefusedError(
+                f"The target is production ({wish.production}).",
+                f"Say --confirm {place.database}.",
+            )
+        if not wish.dry_run:
+            _run_statements(session, plan.statements)
+    return Outcome(place, source.name, plan.statements, plan.roles, skipped=plan.skipped)
+
+
+def _job(session: Session, source: Source, place: Place, wish: Wish) -> Job:
+    return Job(
+        source,
+        place,
+        wish,
+        readiness.server(session),
+        restoreplan.state(session, place),
+        restoreplan.role_plan(session, source, wanted=wish.with_globals),
+    )
+
+
+def _run_statements(session: Session, statements: tuple[str, ...] | list[str]) -> None:
+    """All of them or none."""
+    if statements:
+        session.execute(f"BEGIN; {'; '.join(statements)}; COMMIT")
+
+
+def _replace(session: Session, job: Job, progress: Progress) -> str | None:
+    """The whole database under the target's name; the name that an old one was given."""
+    place, properties = job.place, job.source.properties
+    for name in target.sweep(place, session):
+        progress.note(f"removed {name}, which a restore that was killed had left")
+    now = datetime.now(UTC)
+    name, old = place.stamped(target.RESTORING, now), place.stamped(target.REPLACED, now)
+    with target.beside(place, session, properties.created(name, job.server.major), name):
+        if not job.state.exists:
+            # what cannot be set shall be known before the work, not after it
+            trial = properties.statements(name, owners=job.wish.owners)
+            session.execute(f"BEGIN; {';'.join(trial)}; ROLLBACK")
+        filling.fill(job, Place(place.near(name), name), progress)
+        with _undisturbed():
+            return _swap(session, job, name, old, place.stamped(target.RESTORED, now))
+
+
+def _swap(session: Session, job: Job, name: str, old: str, ready: str) -> str | None:
+    """Give the new database its name; if somebody is in the way it is kept as `ready`."""
+    place = job.place
+    try:
+        steps = _swap_steps(session, job, name, old)
+        target.swap(place, session, steps, end_sessions=job.wish.end_sessions)
+    except RefusedError as refused:
+        unmarked = f"COMMENT ON DATABASE {quoted(name)} IS NULL"
+        renamed = f"ALTER DATABASE {quoted(name)} RENAME TO {quoted(ready)}"
+        _run_statements(session, [unmarked, renamed])
+        raise RefusedError(
+            f"{refused.what} {place.database} is as it was; what was restored is complete, and "
+            f"is called {ready}.",
+            "Run it again with --end-sessions, or end them and rename both databases yourself.",
+        ) from refused
+    return _settle(session, job, old)
+
+
+def _swap_steps(session: Session, job: Job, name: str, old: str) -> list[str]:
+    """The statements that give the new database its name, and what is to be known by it.
+
+    In the place of an old one it takes over what that was to its users; else it becomes what the
+    backup says.
+    """
+    final = quoted(job.place.database)
+    arrive = [
+        f"ALTER DATABASE {quoted(name)} RENAME TO {final}",
+        f"COMMENT ON DATABASE {final} IS NULL",
+    ]
+    if job.state.exists:
+        taken_over = target.definition(session, job.place.database)
+        return [f"ALTER DATABASE {final} RENAME TO {quoted(old)}", *arrive, *taken_over]
+    own = job.source.properties.statements(job.place.database, owners=job.wish.owners)
+    return [*arrive, f"GRANT CONNECT, TEMPORARY ON DATABASE {final} TO PUBLIC", *own]
+
+
+def _settle(session: Session, job: Job, old: str) -> str | None:
+    """Drop an old database if it is empty still; else its name."""
+    if not job.state.exists:
+        return None
+    if job.state.empty:
+        with postgres.connect(job.place.near(old)) as inside:
+            empty = not inside.query(queries.CONTENTS)
+        if empty:
+            session.execute(f"DROP DATABASE {quoted(old)}")
+            return None
+    return old
+
+
+@contextmanager
+def _telling(place: Place) -> Iterator[None]:
+    """Where we are interrupted, say what that means here."""
+    try:
+        yield
+    except Interruption as error:
+        how = signal.Signals(error.number).name
+        error.what = f"Interrupted by {how}: {place.database} was not changed."
+        error.do = "Run it again."
+        raise
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Let no signal interrupt the few statements in which the target changes: they end it."""
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
