@@ -76,6 +76,7 @@ def own_server(directory: Path | None, subject: Subject) -> Iterator[Place]:
         sweep(parent)
         _check_room(parent, found)
         home = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+        home.chmod(0o711)
     try:
         with _marked(home):
             admin = f"drill_{secrets.token_hex(8)}"
@@ -85,6 +86,7 @@ def own_server(directory: Path | None, subject: Subject) -> Iterator[Place]:
                 bound=True,
                 settings=_sizes(memory, jobs, len(found.tables)),
                 superuser=admin,
+                confined=True,
             )
             with server:
                 yield _furnished(server, found, jobs, memory)

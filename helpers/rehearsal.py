@@ -160,7 +160,8 @@ SELECT collname FROM pg_catalog.pg_collation
 WHERE collnamespace = 'pg_catalog'::pg_catalog.regnamespace AND collencoding IN (-1, (
   SELECT encoding FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database()))
 """
-_HAS_ICU = "SELECT FROM pg_catalog.pg_collation WHERE collprovider = 'i' LIMIT 1"
+# "unicode" is ICU's too, but there without it
+_HAS_ICU = "SELECT FROM pg_catalog.pg_collation WHERE collname = 'und-x-icu' LIMIT 1"
 
 
 def _needs_icu(entry: Entry) -> bool:

@@ -41,6 +41,7 @@ class ScratchServer:
 
     A detached server outlives the command that started it. A `bound` one ends with the thread
     that started it, even after SIGKILL where setpriv is at hand (Linux), else when it is stopped.
+    A `confined` one, started by root, can read no file of others if the way to it is open to all.
     As a context manager it is started, then stopped and removed. Errors are ToolError, with the
     tail of the server's log, and ConfigError where something is not installed.
     """
@@ -53,7 +54,9 @@ class ScratchServer:
         bound: bool = False,
         settings: Mapping[str, str] | None = None,
         superuser: str = "postgres",
+        confined: bool = False,
     ) -> None:
+        self.confined = confined
         self.superuser = superuser
         self.directory = directory.absolute()
         self.bin_dir = bin_dir or _wheel()
@@ -112,6 +115,8 @@ class ScratchServer:
     def start(self) -> None:
         """Create the server if it is new, and wait until it answers; if it runs, leave it alone."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.confined:
+            self.directory.chmod(0o711)
         with _locked(self.directory):
             if self.running():
                 return
@@ -176,11 +181,13 @@ class ScratchServer:
             return
         self._password.touch(mode=0o600)
         self._password.write_text(secrets.token_urlsafe(24) + "\n")
+        if self.confined:
+            privileges.give_to_server(self._password)
         for locale in _LOCALES:
             shutil.rmtree(self._unfinished, ignore_errors=True)
             self._unfinished.mkdir(mode=0o700)
             privileges.give_to_server(self._unfinished)
-            done = processes.run(privileges.dropped(self._initdb(locale)))
+            done = processes.run(self._dropped(self._initdb(locale)))
             if done.returncode == 0:
                 self._unfinished.rename(self.data)
                 return
@@ -188,6 +195,11 @@ class ScratchServer:
             f"initdb could not create a server in {self.directory}:\n{done.errors}",
             "Mend what it says; the directory's file system must not be full or mounted noexec.",
         )
+
+    def _dropped(self, argv: list[str]) -> list[str]:
+        """The program without root's rights; a confined one has no capability if it needs none."""
+        needed = [self.directory, self.bin_dir.resolve()] if self.confined else None
+        return privileges.dropped(argv, needed)
 
     def _initdb(self, locale: str) -> list[str]:
         options = f"--encoding=UTF8 --locale={locale} --auth=scram-sha-256"
@@ -217,14 +229,14 @@ class ScratchServer:
         if self.bound:
             # SIGQUIT is an immediate shutdown, which leaves no shared memory behind.
             server = [str(self.bin_dir / "postgres"), "-D", str(self.data)]
-            argv = privileges.dropped(processes.die_with_parent(server, "QUIT"))
+            argv = self._dropped(processes.die_with_parent(server, "QUIT"))
             started = self._process = processes.start(argv, log=self.log)
             _wait(lambda: started.poll() is not None or self._accepts(), START_SECONDS)
             return started.poll() is None and self._accepts()
         options = ["start", "--silent", "--wait", f"--timeout={START_SECONDS:.0f}"]
         paths = [f"--pgdata={self.data}", f"--log={self.log}"]
         pg_ctl = [str(self.bin_dir / "pg_ctl"), *options, *paths]
-        return processes.run(privileges.dropped(pg_ctl)).returncode == 0
+        return processes.run(self._dropped(pg_ctl)).returncode == 0
 
     def _accepts(self) -> bool:
         """Whether the pid file says "ready", in its eighth line (PostgreSQL's utils/pidfile.h)."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from helpers import describe, manifest, places, postgres, toc
 from helpers import drill as drilling
 from helpers.places import Place, Subject
 from helpers.progress import Quiet
+from helpers.scratch import ScratchServer
 
 from .. import every_type
 from ..running import Ran, environment, pgbackup, start
@@ -150,6 +153,45 @@ def test_a_collation_that_is_not_there_is_replaced_and_said(backup: Path) -> Non
     assert any("lacks the collation xx_XX.utf8" in note for note in said["notes"])
 
 
+def test_collations_of_icu_are_replaced_and_said(servers: Servers, tmp_path: Path) -> None:
+    with servers.get(15).database() as source:
+        source.execute(
+            "CREATE SCHEMA s; CREATE COLLATION s.ci (provider = icu, locale = 'und-u-ks-level2',"
+            " deterministic = false);"
+            'CREATE TABLE words (a text COLLATE s.ci PRIMARY KEY, b text COLLATE "de-x-icu");'
+            "INSERT INTO words VALUES ('One', 'Größe'), ('two', 'groß')"
+        )
+        said = equal(take(source, tmp_path / "store"))
+    assert [note for note in said["notes"] if "collation" in note][-2:] == [
+        "the server lacks the collation ci: C stands in for it",
+        "the server lacks the collation de-x-icu: C stands in for it",
+    ]
+
+
+def test_a_feature_that_the_server_was_built_without_cannot_be_judged(
+    servers: Servers, tmp_path: Path
+) -> None:
+    with servers.get(15).database() as source:
+        source.execute("CREATE TABLE documents (x xml); INSERT INTO documents VALUES ('<a/>')")
+        ran = drill(take(source, tmp_path / "store"))
+    assert ran.code == 8, ran.said
+    assert "unsupported XML feature" in ran.json["unjudged"][0]
+
+
+def test_a_check_of_the_databases_users_does_not_run_as_a_superuser(
+    server: Server, tmp_path: Path
+) -> None:
+    with server.database() as source:
+        body = "RETURNS bool LANGUAGE sql AS $$ SELECT"
+        source.execute(
+            f"CREATE FUNCTION powerless() {body} true $$;"
+            "CREATE TABLE checked (n int CHECK (powerless())); INSERT INTO checked VALUES (1);"
+            f"CREATE OR REPLACE FUNCTION powerless() {body} NOT rolsuper"
+            " FROM pg_catalog.pg_roles WHERE rolname = current_user $$"
+        )
+        equal(take(source, tmp_path / "store"))
+
+
 @pytest.fixture(scope="module")
 def restored(original: Path, server: Server) -> Iterator[tuple[Place, Subject]]:
     """The backup restored on a server that stays, to be changed statement by statement."""
@@ -254,6 +296,26 @@ def test_each_difference_is_found_and_named(
     finally:
         with postgres.connect(place.admin) as session:
             session.execute(f"SET allow_system_table_mods = on; SET search_path = public; {undo}")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has capabilities to give up")
+def test_a_server_that_needs_no_capability_has_none() -> None:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        ScratchServer(Path(place) / "a" / "server", bound=True, confined=True) as started_one,
+    ):
+        Path(place).chmod(0o711)
+        assert capabilities(started_one) != 0, "the way to it was closed when it was started"
+        started_one.stop()
+        (Path(place) / "a").chmod(0o711)
+        started_one.start()
+        assert capabilities(started_one) == 0
+
+
+def capabilities(server: ScratchServer) -> int:
+    """The effective capabilities of its postmaster."""
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    return int(status.split("CapEff:")[1].split()[0], 16)
 
 
 def test_a_server_that_is_named_is_left_as_it_was(backup: Path, server: Server) -> None:
