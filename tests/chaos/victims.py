@@ -46,10 +46,18 @@ def _accepted(world: World) -> Iterator[str]:
     world.execute("INSERT INTO volatile SELECT generate_series(1, 100)")
 
 
+def _equal(world: World) -> Iterator[str]:
+    """A drill that was disturbed can be had again, and what was published drills equal."""
+    ended = world.run("drill", "--file", "latest")
+    if ended.code:
+        yield f"the latest backup does not drill equal: {ended.said}"
+
+
 VICTIMS: dict[str, Victim] = {
     "backup": Victim(("backup",)),
     "backup --prune": Victim(("backup", "--prune"), deletes=True),
     "prune --apply": Victim(("prune", "--apply"), deletes=True, prepare=_three),
     "verify": Victim(("verify", "--file", "latest")),
+    "drill": Victim(("drill", "--file", "latest"), after=_equal),
     "accept": Victim(("accept", "--file", "latest"), prepare=_suspect, after=_accepted),
 }
