@@ -13,7 +13,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
-from helpers import asked, cli, demo, entry, envfiles, inventory, remote
+from helpers import asked, cli, demo, destination, entry, envfiles, inventory, remote
 from helpers import fetch as fetching
 from helpers.entry import Answer
 from helpers.errors import ConfigError
@@ -35,6 +35,7 @@ def _routed(verb: Task[Callable[..., None]]) -> Task[Callable[..., None]]:
             environment = _environment(options.get("env"))
             hosts = _remote(environment)
             if environment and hosts:
+                destination.refuse_password(options.get("to"))
                 words = remote.argv(verb.name, environment, options)
                 replies = remote.ask(ROOT, environment, hosts, words)
         if not hosts:

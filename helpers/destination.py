@@ -53,6 +53,16 @@ def warnings(to: str | None) -> tuple[str, ...]:
     )
 
 
+def refuse_password(to: object) -> None:
+    """ConfigError if a --to that goes to another machine, word by word, holds a password."""
+    if isinstance(to, str) and warnings(to):
+        raise ConfigError(
+            "--to holds a password, which every user of both machines could see.",
+            "Leave it out: give the host's user a ~/.pgpass, or name a database of the "
+            "environment's own server.",
+        )
+
+
 def pinned(place: Place) -> tuple[Place, str | None]:
     """The same place on the very server that answers, and that server's system identifier.
 

@@ -41,6 +41,13 @@ def test_a_remote_verb_ends_with_the_helpers_exit_code(
     assert "backup failed: " in failed.err
 
 
+def test_a_password_in_a_url_is_not_sent_to_the_host(deployed: Deployment) -> None:
+    url = f"postgresql://ann:{SECRET}@127.0.0.1/chat"
+    ran = deployed.checkout.invoke("restore", "--env", "prod", "--file", "latest", "--to", url)
+    assert ran.code == 2, ran.said
+    assert SECRET not in ran.said
+
+
 def test_fetch_brings_a_verified_backup_here(deployed: Deployment) -> None:
     newest = deployed.backups()[0]["name"]
     ran = deployed.checkout.invoke("fetch", "--env", "prod", "--file", "latest")
