@@ -46,7 +46,7 @@ def parse(line: str) -> Entry | None:
     return Entry(match["when"], match["user"], match["what"]) if match else None
 
 
-def problems(path: Path, text: str, entry: Entry) -> Iterator[str]:
+def problems(path: Path, text: str) -> Iterator[str]:
     """Why cron would pass over a file of /etc/cron.d or run something else than what it says."""
     status = path.stat()
     if not re.fullmatch(r"[A-Za-z0-9_-]+", path.name):
@@ -55,7 +55,8 @@ def problems(path: Path, text: str, entry: Entry) -> Iterator[str]:
         yield "cron passes over files that others than root may change: chown root, chmod 644."
     if not text.endswith("\n"):
         yield "the last line has no line break, so cron passes over the file: add one."
-    if re.search(r"(?<!\\)%", entry.command):
+    entries = [found for line in text.splitlines() if (found := parse(line))]
+    if any(re.search(r"(?<!\\)%", found.command) for found in entries):
         yield "a % ends the command unless it is written \\%."
     if not re.search(r"^PATH=", text, re.M):
         yield "PATH is not set, so cron finds programs in /usr/bin and /bin only: set it."

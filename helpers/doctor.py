@@ -97,7 +97,7 @@ def _cron(path: Path, environment: str) -> tuple[Schedule | None, list[Finding]]
         apart = None
     if not entry or not apart:
         return None, [Finding("schedule", "FAILED", f"{path}: {line!r} is no entry of a crontab.")]
-    problems = crontab.problems(path, text, entry)
+    problems = crontab.problems(path, text)
     found = [Finding("schedule", "FAILED", f"{path}: {problem}") for problem in problems]
     schedule = Schedule(path, entry.user, False, apart)
     return schedule, found or [Finding("schedule", "OK", f"{path}: {entry.when}")]

@@ -132,9 +132,9 @@ DATABASE = """
 SELECT pg_catalog.pg_has_role(datdba, 'USAGE') FROM pg_catalog.pg_database WHERE datname = %s
 """
 
-MARKED_DATABASES = """
+UNFINISHED_DATABASES = """
 SELECT datname::text FROM pg_catalog.pg_database
-WHERE pg_catalog.shobj_description(oid, 'pg_database') = %s
+WHERE (pg_catalog.shobj_description(oid, 'pg_database') = %s OR NOT datallowconn)
   AND pg_catalog.pg_has_role(datdba, 'USAGE')
 """
 

@@ -90,13 +90,15 @@ def standing_beside(place: Place) -> Iterator[Session]:
 def beside(place: Place, session: Session, create: str, name: str) -> Iterator[None]:
     """Make the database `name` by the statement `create`; drop it unless all goes well.
 
-    Nobody else may connect to it, and a mark tells the next restore that it may be dropped.
+    Nobody else may connect to it, and a mark tells the next restore that it may be dropped; until
+    it bears that, which takes a second statement, nobody may connect at all, which is a mark too.
     """
     try:
-        session.execute(create)
+        session.execute(f"{create} ALLOW_CONNECTIONS = false")
         session.execute(
             f"REVOKE ALL ON DATABASE {quoted(name)} FROM PUBLIC;"
-            f"COMMENT ON DATABASE {quoted(name)} IS '{_MARK}'"
+            f"COMMENT ON DATABASE {quoted(name)} IS '{_MARK}';"
+            f"ALTER DATABASE {quoted(name)} ALLOW_CONNECTIONS true"
         )
         yield
     except BaseException as error:
@@ -112,7 +114,7 @@ def beside(place: Place, session: Session, create: str, name: str) -> Iterator[N
 
 def sweep(place: Place, session: Session) -> list[str]:
     """Drop what restores that were killed left; the lock must be held."""
-    rows = session.query(queries.MARKED_DATABASES, _MARK)
+    rows = session.query(queries.UNFINISHED_DATABASES, _MARK)
     swept = [str(row[0]) for row in rows if place.is_leftover(str(row[0]))]
     for name in swept:
         session.execute(f"DROP DATABASE {quoted(name)} WITH (FORCE)")

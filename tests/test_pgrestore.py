@@ -70,7 +70,8 @@ def test_an_archive_is_restored_and_followed(
     assert any_database.query("SELECT count(*) FROM child JOIN parent ON parent = parent.id") == [
         (1000,)
     ]
-    assert seen[-1] == ((1, 5) if jobs == 1 else (0, 0))
+    # In parallel both tables are in hand to the end, if their lines come apart at all.
+    assert seen[-1:] == [(1, 5)] if jobs == 1 else set(seen) <= {(0, 0)}
     steps = [step for step in map(pgrestore.step, said) if step]
     assert {step.what for step in steps if step.ended} >= (
         set() if jobs == 1 else {"TABLE DATA child", "INDEX child_parent"}

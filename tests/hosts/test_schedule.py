@@ -45,6 +45,8 @@ def scheduled(deployed: Deployment, chat: Database, receiver: Web) -> Iterator[D
     yield deployed
     for name in telling:
         del deployed.inputs[name]
+    # No backup comes by itself during the tests of others.
+    deployed.deploy(backup_schedule_databases=[deployment.described(chat, SECRET)]).succeeded()
 
 
 @pytest.fixture
