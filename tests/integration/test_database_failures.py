@@ -339,7 +339,10 @@ def test_a_connection_that_is_terminated_midway_fails_only_that_backup(
                 doomed = leader(source) if victim == "leader" else pid
                 source.server.maintenance.query("SELECT pg_terminate_backend(%s)", doomed)
             ran = ended(process, tmp_path)
-        assert_told(ran, env, code, "terminating connection due to administrator command")
+        # The server's last words do not always reach a tool that is busy reading rows.
+        lost = victim == "reader" and "server closed the connection unexpectedly" in ran.err
+        why = () if lost else ("terminating connection due to administrator command",)
+        assert_told(ran, env, code, *why)
     take(env, tmp_path)
 
 
