@@ -110,7 +110,7 @@ def pattern(table: Table) -> str:
 
 
 def dump_globals(session: Session, client: Client, path: Path) -> tuple[str, ...]:
-    """Roles and tablespaces without passwords; a note where the role may not read them.
+    """Roles and tablespaces without passwords; a note where the server refuses to tell them.
 
     Raises DatabaseError, StorageError or ToolError if anything else went wrong.
     """
@@ -123,7 +123,8 @@ def dump_globals(session: Session, client: Client, path: Path) -> tuple[str, ...
             "--no-password",
             f"--file={path}",
             f"--dbname={target.conninfo}",
-            f"--database={target.database}",
+            # not the bare name, of which it would take one like postgresql://x for a URL
+            f"--database={target.conninfo}",
         ],
         env=target.env,
     )
@@ -131,7 +132,8 @@ def dump_globals(session: Session, client: Client, path: Path) -> tuple[str, ...
         return ()
     path.unlink(missing_ok=True)
     # Only a refusal will be the same next time: a tool that was killed has told nothing.
-    if "permission denied" not in done.errors:
+    refused = done.returncode > 0 and "query failed: ERROR:" in done.errors
+    if not refused or "conflict with recovery" in done.errors:
         raise failure("pg_dumpall", done, session, path.parent.parent)
     return (f"no {path.name}: {first_error(done.errors)}",)
 
