@@ -16,10 +16,9 @@ ROOM_KIB = 96 << 10
 
 CODE = """
 import os
-import resource
 from pathlib import Path
 from helpers import backup, progress, settings
-def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak(): return int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])
 found = settings.load("test", root=Path(), environ=os.environ)
 before = peak()
 path = backup.run(found, progress.Quiet(silent=True), then_prune=False).path
