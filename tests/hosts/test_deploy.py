@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.running import SECRET
@@ -9,6 +11,11 @@ from tests.running import SECRET
 from .deployment import LOGS, STORE, Deployed
 
 pytestmark = [pytest.mark.xdist_group("hosts-deployed"), pytest.mark.timeout(900)]
+
+
+def test_one_process_runs_all_that_share_a_host(request: pytest.FixtureRequest) -> None:
+    in_parallel = "PYTEST_XDIST_WORKER" in os.environ
+    assert request.node.nodeid.endswith("@hosts-deployed") == in_parallel
 
 
 def test_a_first_run_in_check_mode_passes(deployed: Deployed) -> None:
