@@ -40,7 +40,8 @@ class Order:
     `server_major` is the target's; `only` are numbers of TOC entries, in the archive's order;
     `settings` are of each session that pg_restore opens; `owners` False leaves owners and
     privileges out, `tablespaces` False puts everything into the database's own. Workers report
-    their `Step`s with two jobs or more; `one_transaction` has one job.
+    their `Step`s with two jobs or more; `one_transaction` has one job, and so has a pg_restore of
+    17 or later on an older server.
     """
 
     client: Client
@@ -87,6 +88,8 @@ def restore(order: Order, on_line: Callable[[str], None] = lambda line: None) ->
             raise failure(0, told.what, told.why)
         on_line(line)
 
+    # The lines of several workers run into each other, and no error may hide behind the noise.
+    jobs = 1 if noisy else order.jobs
     target = with_settings(order.target, order.settings)
     with tempfile.NamedTemporaryFile("w", prefix="pgbackup-") as listed:
         listed.writelines(f"{number};\n" for number in order.only or ())
@@ -94,7 +97,7 @@ def restore(order: Order, on_line: Callable[[str], None] = lambda line: None) ->
         argv = [
             order.client.tool("pg_restore"),
             f"--dbname={target.conninfo}",
-            *(["--single-transaction"] if order.one_transaction else [f"--jobs={order.jobs}"]),
+            *(["--single-transaction"] if order.one_transaction else [f"--jobs={jobs}"]),
             "--no-password",
             "--verbose",
             *([] if noisy else ["--exit-on-error"]),

@@ -72,9 +72,10 @@ def test_an_archive_is_restored_and_followed(
     ]
     # In parallel both tables are in hand to the end, if their lines come apart at all.
     assert seen[-1:] == [(1, 5)] if jobs == 1 else set(seen) <= {(0, 0)}
+    parallel = jobs > 1 and any_database.server.major >= 17
     steps = [step for step in map(pgrestore.step, said) if step]
     assert {step.what for step in steps if step.ended} >= (
-        set() if jobs == 1 else {"TABLE DATA child", "INDEX child_parent"}
+        {"TABLE DATA child", "INDEX child_parent"} if parallel else set()
     )
 
 
