@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from rich import box, filesize
-from rich.table import Table
-from rich.text import Text
+from rich import filesize
 
 from . import backuprole, checks
 from .backup import Outcome
@@ -15,10 +13,11 @@ from .doctor import Finding
 from .drill import Result as Drilled
 from .entry import Answer, printable
 from .errors import RefusedError, VerificationError
-from .listing import Backup
+from .index import Glance
 from .manifest import Manifest
 from .outcomes import Facts
 from .prune import Plan
+from .sheets import Sheet
 from .verify import Result
 
 DEPTHS = {0: "none", checks.FILES: "files", checks.ARCHIVE: "archive", checks.DRILL: "drill"}
@@ -144,19 +143,15 @@ def readable(path: Path, kind: str) -> Answer:
     return Answer(document, printable(text))
 
 
-def listed(sections: Iterable[tuple[str, Path, Sequence[Backup]]]) -> Answer:
+def listed(sections: Iterable[tuple[str, Path, Sequence[Glance]]]) -> Answer:
     """The backups of each environment, newest first; environments are never mixed."""
     tables, rows = [], []
+    headers = ("backup", "taken (UTC)", "tables", "rows", "size", "verified", "state")
     for environment, store, found in sections:
-        table = _table(f"{environment}: {store}")
-        for column in ("backup", "taken (UTC)", "tables", "rows", "size", "verified", "state"):
-            right = column in {"tables", "rows", "size"}
-            table.add_column(column, justify="right" if right else "left", overflow="fold")
-        table.columns[0].no_wrap = True
-        for backup in found:
-            table.add_row(*(Text(printable(cell)) for cell in _cells(backup)))
-            rows.append(_document(backup))
-        tables.append(table)
+        cells = [_cells(backup) for backup in found]
+        title, right = printable(f"{environment}: {store}"), frozenset({"tables", "rows", "size"})
+        tables.append(Sheet(title, headers, cells, right))
+        rows += [_document(backup, store) for backup in found]
     return Answer({"backups": rows}, "" if rows else "No backups yet.", tuple(tables))
 
 
@@ -165,15 +160,11 @@ def planned(plans: Sequence[Plan], *, applied: bool) -> Answer:
     tables = []
     for plan in plans:
         title = f"{plan.series}: {'deleted' if applied else 'would delete'} {len(plan.doomed)}"
-        table = _table(title)
-        for column in ("backup", "decision", "reasons"):
-            table.add_column(column, overflow="fold")
-        table.columns[0].no_wrap = True
-        for decision in plan.decisions:
-            verdict = "keep" if decision.keep else "delete"
-            cells = (decision.name, verdict, ", ".join(decision.reasons))
-            table.add_row(*(Text(printable(cell)) for cell in cells))
-        tables.append(table)
+        cells = [
+            (printable(d.name), "keep" if d.keep else "delete", printable(", ".join(d.reasons)))
+            for d in plan.decisions
+        ]
+        tables.append(Sheet(printable(title), ("backup", "decision", "reasons"), cells))
     doomed = sum(len(plan.doomed) for plan in plans)
     text = "" if plans else "No backups yet."
     if doomed and not applied:
@@ -206,47 +197,31 @@ def examined(environment: str, findings: Sequence[Finding]) -> Answer:
     return Answer(document, printable("\n".join(lines)), code=code)
 
 
-def _table(title: str) -> Table:
-    return Table(title=printable(title), title_justify="left", title_style="bold", box=box.SIMPLE)
-
-
-def state(backup: Backup) -> str:
-    """One word or sentence for how a backup stands."""
-    if backup.damage:
-        return f"damaged: {backup.damage}"
-    if backup.verification and backup.verification.depth == 0 and backup.verification.checks:
-        return "failed verification"
-    if backup.suspect:
-        return "suspect"
-    return "good" if backup.verified else "not verified"
-
-
-def _cells(backup: Backup) -> tuple[str, ...]:
-    totals = backup.manifest.totals if backup.manifest else None
+def _cells(backup: Glance) -> tuple[str, ...]:
     return (
-        str(backup.name),
-        f"{backup.name.time:%Y-%m-%d %H:%M:%S}",
-        f"{totals.tables:,}" if totals else "?",
-        f"{totals.rows:,}" if totals else "?",
-        filesize.decimal(totals.file_bytes) if totals else "?",
+        printable(backup.text),
+        f"{backup.time:%Y-%m-%d %H:%M:%S}",
+        "?" if backup.tables is None else f"{backup.tables:,}",
+        "?" if backup.rows is None else f"{backup.rows:,}",
+        "?" if backup.file_bytes is None else filesize.decimal(backup.file_bytes),
         DEPTHS.get(backup.depth, "?"),
-        state(backup),
+        printable(backup.state),
     )
 
 
-def _document(backup: Backup) -> dict[str, object]:
-    totals = backup.manifest.totals.model_dump() if backup.manifest else None
-    record = backup.verification
+def _document(backup: Glance, store: Path) -> dict[str, object]:
+    counts = ("tables", "rows", "data_bytes", "files", "file_bytes")
+    totals = {name: getattr(backup, name) for name in counts}
     return {
-        "name": str(backup.name),
-        "path": str(backup.path),
-        "environment": backup.name.environment,
-        "database": backup.name.database,
-        "time": backup.name.time.isoformat(),
-        "totals": totals,
+        "name": backup.text,
+        "path": f"{store}/{backup.text}",
+        "environment": backup.environment,
+        "database": backup.database,
+        "time": backup.time.isoformat(),
+        "totals": totals if backup.tables is not None else None,
         "depth": backup.depth,
-        "checks": [check.model_dump(mode="json") for check in record.checks] if record else [],
-        "state": state(backup),
+        "checks": [check.model_dump(mode="json") for check in backup.checks],
+        "state": backup.state,
         "suspect": list(backup.suspect),
     }
 

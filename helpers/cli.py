@@ -20,6 +20,7 @@ from . import (
     envcheck,
     envfiles,
     foreign,
+    index,
     listing,
     progress,
     watch,
@@ -156,7 +157,7 @@ def list_(
             (
                 settings.environment,
                 settings.store,
-                listing.backups(existing(settings), settings.environment),
+                index.glances(existing(settings), settings.environment),
             )
             for settings in chosen
         ]
@@ -180,7 +181,7 @@ def prune(
 
     def plan() -> Answer:
         settings = load(env, dest)
-        plans = pruning.plans(existing(settings), settings.environment, settings.keep)
+        plans = pruning.shown(existing(settings), settings.environment, settings.keep)
         return answers.planned(plans, applied=False)
 
     def delete(settings: Settings) -> Answer:

@@ -14,13 +14,16 @@ from types import FrameType
 
 from invoke.exceptions import Exit
 from rich.console import Console
-from rich.table import Table
 
 from .errors import BackupError, Interruption, exit_code, refused_by_system
 from .outcomes import Facts
+from .sheets import Sheet
 
 SCHEMA_VERSION = 1
 """Of every --json document."""
+
+_READ_BY_PEOPLE = 1 << 20
+"""Characters of a document up to which it is indented."""
 
 _FILE_WIDTH = 160
 """Columns of a table that goes to a file or a pipe."""
@@ -35,7 +38,7 @@ class Answer:
 
     document: Mapping[str, object]
     text: str = ""
-    tables: tuple[Table, ...] = ()
+    tables: tuple[Sheet, ...] = ()
     code: int = 0
     warnings: tuple[str, ...] = field(default=())
     facts: Facts = field(default=Facts())
@@ -80,8 +83,11 @@ def _say(verb: str, answer: Answer, *, as_json: bool, log_json: bool) -> None:
         console = Console()
         if not console.is_terminal:
             console.width = _FILE_WIDTH
-        for table in answer.tables:
-            console.print(table)
+        for sheet in answer.tables:
+            if sheet.long:
+                print("\n".join(sheet.lines()))
+            else:
+                console.print(sheet.table())
         if answer.text:
             console.print(printable(answer.text), markup=False, highlight=False, soft_wrap=True)
     if answer.code:
@@ -99,12 +105,16 @@ def _fail(verb: str, what: str, do: str, code: int, *, as_json: bool, log_json: 
 
 def printable(text: str) -> str:
     """`text` without control characters: a name from a database must not steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c == "\n" or c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _print_json(verb: str, document: Mapping[str, object]) -> None:
     whole = {"schema_version": SCHEMA_VERSION, "verb": verb, **document}
-    print(json.dumps(whole, indent=1, default=str))
+    text = json.dumps(whole, default=str)
+    # Indenting a large document takes longer than all the rest, and nobody reads it.
+    print(text if len(text) > _READ_BY_PEOPLE else json.dumps(whole, default=str, indent=1))
 
 
 @contextmanager

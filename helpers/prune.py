@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from . import listing, retention
+from . import index, listing, retention
+from .index import Glance
 from .listing import Backup
 from .progress import Progress
 from .retention import Candidate, Decision
 from .settings import Keep
-from .store import Store, parse_name
+from .store import Name, Store, parse_name
 
 
 @dataclass(frozen=True)
@@ -26,20 +28,31 @@ class Plan:
         return tuple(decision.name for decision in self.decisions if not decision.keep)
 
 
-def plans(store: Store, environment: str, keep: Keep) -> list[Plan]:
+def shown(store: Store, environment: str, keep: Keep) -> list[Plan]:
     """One plan for each database that has backups of this environment in the store."""
-    by_series: defaultdict[str, list[Backup]] = defaultdict(list)
-    for backup in listing.backups(store, environment):
-        by_series[backup.name.series].append(backup)
+    return of(index.glances(store, environment), keep)
+
+
+def of(found: Iterable[Glance | Backup], keep: Keep) -> list[Plan]:
+    """The same for backups of one environment that were read."""
+    by_series: defaultdict[str, dict[Name, Candidate]] = defaultdict(dict)
+    for backup in found:
+        name = backup.name
+        by_series[name.series][name] = Candidate(
+            name=str(name),
+            time=name.time,
+            verified=backup.verified,
+            suspect=bool(backup.suspect),
+        )
     return [
-        Plan(series, _held(retention.plan(map(_candidate, found), keep), found))
-        for series, found in sorted(by_series.items())
+        Plan(series, _held(retention.plan(own.values(), keep), own))
+        for series, own in sorted(by_series.items())
     ]
 
 
-def _held(decisions: tuple[Decision, ...], found: list[Backup]) -> tuple[Decision, ...]:
+def _held(decisions: tuple[Decision, ...], names: Iterable[Name]) -> tuple[Decision, ...]:
     """The same, but nothing goes while a name lies in the future: nobody knows which is newest."""
-    ahead = listing.from_the_future(backup.name for backup in found)
+    ahead = listing.from_the_future(names)
     if ahead is None:
         return decisions
     why = (f"{ahead} is from the future: set the clock, or remove it",)
@@ -54,7 +67,7 @@ def apply(store: Store, environment: str, keep: Keep, progress: Progress) -> lis
     The plan is made anew under the lock, so that nothing is judged by what was true before it.
     """
     done = []
-    for series in [plan.series for plan in plans(store, environment, keep)]:
+    for series in sorted({name.series for name in store.names(environment)}):
         with store.lock(series):
             for swept in store.sweep(series):
                 progress.note(f"removed {swept}, left by a run that was killed")
@@ -66,7 +79,8 @@ def apply_locked(
     store: Store, environment: str, series: str, keep: Keep, progress: Progress
 ) -> Plan:
     """The same for one database whose lock the caller holds."""
-    found = plans(store, environment, keep)
+    # What is deleted is judged by what lies there now, and never by an index.
+    found = of(listing.backups(store, environment), keep)
     plan = next((p for p in found if p.series == series), Plan(series, ()))
     for text in reversed(plan.doomed):
         name = parse_name(text)
@@ -74,12 +88,3 @@ def apply_locked(
             store.remove(name)
             progress.note(f"deleted {text}")
     return plan
-
-
-def _candidate(backup: Backup) -> Candidate:
-    return Candidate(
-        name=str(backup.name),
-        time=backup.name.time,
-        verified=backup.verified,
-        suspect=bool(backup.suspect),
-    )

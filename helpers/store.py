@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -42,9 +43,14 @@ class Name:
     @property
     def series(self) -> str:
         """What the backups of one database and environment share."""
-        # A percent sign for what a file name cannot hold, or a shell would trip over.
-        encoded = quote(self.database, safe="")
-        return f"{'%2E' + encoded[1:] if encoded.startswith('.') else encoded}_{self.environment}"
+        return f"{_encoded(self.database)}_{self.environment}"
+
+
+@lru_cache(maxsize=256)
+def _encoded(database: str) -> str:
+    """A percent sign for what a file name cannot hold, or a shell would trip over."""
+    encoded = quote(database, safe="")
+    return "%2E" + encoded[1:] if encoded.startswith(".") else encoded
 
 
 def parse_name(text: str) -> Name | None:

@@ -13,7 +13,7 @@ from helpers.errors import VerificationError
 from helpers.manifest import FILE, GLOBALS, VERIFICATION
 from helpers.store import DELETED, PARTIAL, parse_name
 
-_KEPT = (".lock-", ".runs-")
+_KEPT = (".lock-", ".runs-", ".index-")
 """A lock and the log of the runs outlive every run."""
 
 Trees = Mapping[str, Mapping[str, str]]

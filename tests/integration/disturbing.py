@@ -135,7 +135,7 @@ def contents(directory: Path) -> dict[str, str]:
 
 def leftovers(store: Path) -> list[str]:
     """What a run has left in a store beside backups, its lock and its log."""
-    own = (".lock-", ".runs-")
+    own = (".lock-", ".runs-", ".index-")
     return [e.name for e in store.iterdir() if not parse_name(e.name) and e.name[:6] not in own]
 
 
