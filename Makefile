@@ -18,7 +18,7 @@ quiet := $(if $(QUIET),--quiet)
 options = $(env) $(dest) $(json)
 
 ##@ Backups
-.PHONY: backup verify drill list prune accept restore
+.PHONY: backup verify drill list prune accept restore status report
 backup: $(VENV)/host ## Take a verified backup: ENV=dev [DEST=/mnt/backups] [PRUNE=1] [QUIET=1] [JSON=1]
 	@$(INVOKE) backup $(options) $(quiet) $(if $(PRUNE),--prune)
 verify: $(VENV)/host ## Check a backup to its last byte: FILE=latest|NAME|PATH [ENV=dev]
@@ -33,6 +33,11 @@ accept: $(VENV)/host ## Accept a suspect backup: FILE=latest|NAME [ENV=dev]
 	@$(INVOKE) accept $(if $(FILE),--file '$(FILE)') $(options)
 restore: $(VENV)/host ## Restore: FILE=latest|NAME|PATH TO=name|URL [ENV=dev] [CONFIRM=name] [DRY_RUN=1] [ARGS="--replace ..."]
 	@$(INVOKE) restore $(if $(FILE),--file '$(FILE)') $(if $(TO),--to '$(TO)') $(options) $(if $(CONFIRM),--confirm '$(CONFIRM)') $(if $(DRY_RUN),--dry-run) $(quiet) $(ARGS)
+
+status: $(VENV)/host ## Am I protected: every environment, or ENV=dev [JSON=1] [NAGIOS=1]
+	@$(INVOKE) status $(options) $(if $(NAGIOS),--nagios)
+report: $(VENV)/host ## Write a report as one HTML file: ENV=dev [OUTPUT=report-dev.html]
+	@$(INVOKE) report $(options) $(if $(OUTPUT),--output '$(OUTPUT)')
 
 ##@ Backup hosts
 .PHONY: deploy fetch doctor

@@ -22,6 +22,9 @@ from helpers.settings import HOST_DIR
 
 ROOT = Path(__file__).resolve().parent
 asked.checkout = ROOT
+LOOKS_ITSELF = {"status", "report"}
+"""Verbs that go to the hosts of inventories by themselves: they put together what each says."""
+
 PYTHON_FILES = "helpers tests tasks.py"
 
 
@@ -229,7 +232,7 @@ def _tool(context: Context, command: str) -> None:
 
 
 ns = Collection(
-    *(_routed(verb) for verb in cli.VERBS),
+    *(verb if verb.name in LOOKS_ITSELF else _routed(verb) for verb in cli.VERBS),
     deploy,
     fetch,
     demo_,

@@ -30,6 +30,8 @@ HELP = {
     "end-sessions": "End the sessions that are connected to the database that is replaced",
     "confirm": "The target's name again, where it is production",
     "globals": "Make the roles of the backup that the server lacks; alone without --to",
+    "nagios": "One line with performance data, and the exit code of a monitoring plugin",
+    "output": "The file to write, or - for standard output; report-<environment>.html by default",
     "apply": "Delete; without it the plan is only shown",
 }
 

@@ -38,6 +38,7 @@ from .listing import SEE_LIST
 from .restoreverb import restore
 from .settings import HOST_DIR, Settings, Target
 from .store import parse_name
+from .viewverbs import report_, status_
 
 
 def watched(
@@ -257,6 +258,8 @@ VERBS: tuple[Task[Callable[..., None]], ...] = (
     prune,
     accept,
     restore,
+    status_,
+    report_,
     doctor,
     check_env,
 )

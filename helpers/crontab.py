@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -80,6 +80,26 @@ def interval(when: str) -> timedelta:
         (later - earlier).days * 1440 + times[0] - times[-1] for earlier, later in pairwise(days)
     ]
     return timedelta(minutes=max(between + overnight))
+
+
+def following(when: str, now: datetime) -> datetime | None:
+    """When an entry runs next, by this machine's time zone as cron's own; None if never.
+
+    ValueError if it is no entry.
+    """
+    fields = _NICKNAMES.get(when, when).split()
+    if len(fields) != 5:
+        raise ValueError(f"{when!r} is no time")
+    hours, minutes = sorted(_values(fields[1], 0, 23)), sorted(_values(fields[0], 0, 59))
+    today = now.astimezone().date()
+    for day in (today + timedelta(days=ahead) for ahead in range(8 * 366)):
+        if _on(day, *fields[2:]):
+            times = (datetime.combine(day, time(hour, m)) for hour in hours for m in minutes)
+            # Without a time zone, datetime means this machine's.
+            for moment in (local.astimezone(UTC) for local in times):
+                if moment > now:
+                    return moment
+    return None
 
 
 def _on(day: date, days: str, months: str, weekdays: str) -> bool:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from . import crontab, listing, processes
+from . import listing, processes
+from . import schedule as schedules
 from . import settings as configuration
 from .errors import BackupError
+from .schedule import Schedule
 from .store import Store
 
 Level = Literal["OK", "WARNING", "FAILED"]
-CRON_DIR = Path("/etc/cron.d")
-UNIT_DIR = Path("/etc/systemd/system")
 LATE = timedelta(hours=1)
 """How long after its time a backup may still be running before it counts as missed."""
 
@@ -33,16 +31,6 @@ class Finding:
     said: str
 
 
-@dataclass(frozen=True)
-class Schedule:
-    """What starts an environment's backups, as which user, and how far apart at most."""
-
-    file: Path
-    user: str
-    timer: bool
-    interval: timedelta
-
-
 def examine(environment: str, root: Path, host_dir: Path) -> list[Finding]:
     """Every check of an environment, in the order of a run; checks never raise."""
     schedule, found = _schedule(environment)
@@ -54,67 +42,14 @@ def examine(environment: str, root: Path, host_dir: Path) -> list[Finding]:
 
 
 def _schedule(environment: str) -> tuple[Schedule | None, list[Finding]]:
-    unit = UNIT_DIR / f"pgbackup-{environment}.timer"
-    if unit.exists():
-        user = _unit_user(unit.with_suffix(".service"))
-        interval = _timer_interval(unit)
-        return Schedule(unit, user, True, interval), [Finding("schedule", "OK", f"{unit}")]
-    candidates = (
-        [path for path in sorted(CRON_DIR.glob("*")) if _mentions(path, environment)]
-        if CRON_DIR.is_dir()
-        else []
-    )
-    if not candidates:
-        return None, [
-            Finding("schedule", "FAILED", f"No timer or cron entry of {environment}: deploy it.")
-        ]
-    path = candidates[0]
-    return _cron(path, environment)
-
-
-def _mentions(path: Path, environment: str) -> bool:
-    try:
-        text = path.read_text(errors="replace")
-    except OSError:
-        return False
-    return any(_is_of(line, environment) for line in text.splitlines())
-
-
-def _is_of(line: str, environment: str) -> bool:
-    words = line.split()
-    if words[-2:] == [environment, "drill"]:
-        return False
-    return not line.lstrip().startswith("#") and "pgbackup" in line and environment in words
-
-
-def _cron(path: Path, environment: str) -> tuple[Schedule | None, list[Finding]]:
-    text = path.read_text(errors="replace")
-    line = next(line for line in text.splitlines() if _is_of(line, environment))
-    entry = crontab.parse(line)
-    try:
-        apart = crontab.interval(entry.when) if entry else None
-    except ValueError:
-        apart = None
-    if not entry or not apart:
-        return None, [Finding("schedule", "FAILED", f"{path}: {line!r} is no entry of a crontab.")]
-    problems = crontab.problems(path, text)
-    found = [Finding("schedule", "FAILED", f"{path}: {problem}") for problem in problems]
-    schedule = Schedule(path, entry.user, False, apart)
-    return schedule, found or [Finding("schedule", "OK", f"{path}: {entry.when}")]
-
-
-def _unit_user(path: Path) -> str:
-    match = re.search(r"^User=(\S+)", path.read_text(), re.M) if path.exists() else None
-    return match[1] if match else "root"
-
-
-def _timer_interval(unit: Path) -> timedelta:
-    match = re.search(r"^OnCalendar=(.+)$", unit.read_text(), re.M)
-    done = _run("systemd-analyze", "calendar", "--iterations=15", match[1] if match else "daily")
-    times = re.findall(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", done.output if done else "")
-    stamps = sorted({datetime.fromisoformat(time).replace(tzinfo=UTC) for time in times})
-    between = [later - earlier for earlier, later in pairwise(stamps)]
-    return max(between, default=timedelta(days=1))
+    found, problems = schedules.find(environment)
+    if problems:
+        return found, [Finding("schedule", "FAILED", problem) for problem in problems]
+    if found is None:
+        said = f"No timer or cron entry of {environment}: deploy it."
+        return None, [Finding("schedule", "FAILED", said)]
+    said = f"{found.file}" if found.timer else f"{found.file}: {found.when}"
+    return found, [Finding("schedule", "OK", said)]
 
 
 def _daemon(schedule: Schedule) -> Finding:

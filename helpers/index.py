@@ -5,11 +5,14 @@ It can be deleted at any time. Nothing is deleted, restored or called good by a 
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -50,7 +53,7 @@ class Glance(Model):
     depth: int = 0
     suspect: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def name(self) -> Name:
         """Its name in parts."""
         return Name(self.database, self.environment, self.time)
@@ -113,6 +116,16 @@ def glances(store: Store, environment: str) -> list[Glance]:
     names = store.names(environment)
     if len(names) < WORTHWHILE:
         return [glance(backup) for backup in listing.backups(store, environment)]
+    gc.disable()
+    try:
+        return _glances(store, environment, names)
+    finally:
+        # Looking through all of these for garbage, again and again, takes as long as making them.
+        gc.freeze()
+        gc.enable()
+
+
+def _glances(store: Store, environment: str, names: Sequence[Name]) -> list[Glance]:
     path = store.path / f".index-{environment}.json"
     known = _read(path)
     entries: dict[str, _Entry] = {}

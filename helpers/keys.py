@@ -111,6 +111,12 @@ KEYS: Final[dict[str, Key]] = {
         "the system's place for temporary files",
         field="drill_dir",
     ),
+    "BACKUP_MAX_AGE": Key(
+        "How old the newest good backup may be before status says that you are not protected: "
+        "hours, or 90m, 26h, 2d",
+        "26",
+        field="max_age",
+    ),
     "KEEP_LAST": Key("Newest backups to keep", "0", field="keep.last"),
     "KEEP_DAILY": Key("Days (UTC) to keep a backup of", "7", field="keep.daily"),
     "KEEP_WEEKLY": Key("ISO weeks to keep a backup of", "4", field="keep.weekly"),

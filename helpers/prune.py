@@ -37,17 +37,22 @@ def of(found: Iterable[Glance | Backup], keep: Keep) -> list[Plan]:
     """The same for backups of one environment that were read."""
     by_series: defaultdict[str, dict[Name, Candidate]] = defaultdict(dict)
     for backup in found:
-        name = backup.name
-        by_series[name.series][name] = Candidate(
-            name=str(name),
-            time=name.time,
-            verified=backup.verified,
-            suspect=bool(backup.suspect),
-        )
+        by_series[backup.name.series][backup.name] = candidate(backup)
     return [
         Plan(series, _held(retention.plan(own.values(), keep), own))
         for series, own in sorted(by_series.items())
     ]
+
+
+def candidate(backup: Glance | Backup) -> Candidate:
+    """A backup as retention sees it."""
+    name = backup.name
+    return Candidate(
+        name=str(name),
+        time=name.time,
+        verified=backup.verified,
+        suspect=bool(backup.suspect),
+    )
 
 
 def _held(decisions: tuple[Decision, ...], names: Iterable[Name]) -> tuple[Decision, ...]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -66,6 +68,17 @@ def _compression(value: object) -> object:
     return value
 
 
+def _age(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"(\d{1,5})\s*([mhd]?)", value.strip().lower())
+    units = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+    age = int(match[1]) * units[match[2] or "h"] if match else timedelta()
+    if not age:
+        raise ValueError("Should be hours, or a time such as 90m, 26h or 2d")
+    return age
+
+
 def _reached(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -100,6 +113,7 @@ class Settings(BaseModel):
     drill_url: Annotated[Connection | None, BeforeValidator(_reached)] = None
     drill_dir: Path | None = None
     max_shrink: int = Field(default=50, ge=1, le=100)
+    max_age: Annotated[timedelta, BeforeValidator(_age)] = timedelta(hours=26)
     keep: Keep = Keep()
     tell: Audience = Audience()
     warnings: tuple[str, ...] = ()

@@ -59,7 +59,8 @@ def parse_name(text: str) -> Name | None:
     if not match:
         return None
     try:
-        time = datetime.strptime(match["time"], _TIME).replace(tzinfo=UTC)
+        # Several times as fast as strptime, which counts for thousands of names.
+        time = datetime.fromisoformat(match["time"])
     except ValueError:
         return None
     name = Name(unquote(match["database"]), match["environment"], time)

@@ -33,6 +33,9 @@ NEEDED: dict[str, Callable[[], bool]] = {
     "prometheus-node-exporter": _program("prometheus-node-exporter"),
     "fuse3": _program("fusermount3"),
     "faketime": _program("faketime"),
+    "chromium": _program("chromium"),
+    "chromium-driver": _program("chromedriver"),
+    "fonts-dejavu-core": lambda: Path("/usr/share/fonts/truetype/dejavu").exists(),
 }
 """Debian's packages, each with the way to see that it is there."""
 

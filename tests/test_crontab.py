@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -89,3 +89,27 @@ def test_what_cron_passes_over_is_told(
     found = list(crontab.problems(path, text))
     assert len(found) == (1 if complaint else 0)
     assert (complaint or "") in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("when", "following"),
+    [
+        ("17 2 * * *", "2026-03-05 02:17"),
+        ("*/5 * * * *", "2026-03-04 12:05"),
+        ("0 12 * * *", "2026-03-05 12:00"),
+        ("30 8,14 * * *", "2026-03-04 14:30"),
+        ("0 3 * * Sun", "2026-03-08 03:00"),
+        ("0 0 29 2 *", "2028-02-29 00:00"),
+        ("@monthly", "2026-04-01 00:00"),
+    ],
+)
+def test_the_next_run_is_by_the_machines_own_time(when: str, following: str) -> None:
+    now = datetime(2026, 3, 4, 12).astimezone()
+    wanted = datetime.fromisoformat(following).astimezone()
+    assert crontab.following(when, now) == wanted
+
+
+def test_an_entry_that_never_runs_has_no_next_time() -> None:
+    assert crontab.following("0 0 31 2 *", datetime.now(UTC)) is None
+    with pytest.raises(ValueError, match="no time"):
+        crontab.following("@reboot", datetime.now(UTC))

@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from operator import attrgetter
 from pathlib import Path
 
@@ -408,7 +409,9 @@ def test_the_defaults_are_those_that_the_table_of_keys_states(place: Place) -> N
     assert settings.required_tables == ()
     for key in KEYS.values():
         if key.default.isdigit():
-            assert attrgetter(key.field)(settings) == int(key.default)
+            value = attrgetter(key.field)(settings)
+            hours = timedelta(hours=int(key.default))
+            assert value == (hours if isinstance(value, timedelta) else int(key.default))
 
 
 def test_a_store_is_relative_to_the_root_and_an_argument_outdoes_it(place: Place) -> None:
@@ -432,6 +435,16 @@ def test_required_tables_are_separated_by_commas(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "hours"), [("26", 26), ("26h", 26), ("90m", 1.5), ("2d", 48), (" 3 H ", 3)]
+)
+def test_the_age_that_a_backup_may_have_is_in_hours_or_has_a_unit(
+    place: Place, value: str, hours: float
+) -> None:
+    settings = place.load("dev", DATABASE_URL=URL, BACKUP_MAX_AGE=value)
+    assert settings.max_age.total_seconds() == hours * 3600
+
+
+@pytest.mark.parametrize(
     ("key", "value"),
     [
         ("BACKUP_JOBS", "0"),
@@ -440,6 +453,9 @@ def test_required_tables_are_separated_by_commas(place: Place) -> None:
         ("BACKUP_LOCK_TIMEOUT", "60s"),
         ("BACKUP_MAX_SHRINK", "0"),
         ("BACKUP_MAX_SHRINK", "101"),
+        ("BACKUP_MAX_AGE", "0"),
+        ("BACKUP_MAX_AGE", "a day"),
+        ("BACKUP_MAX_AGE", "-2h"),
         ("BACKUP_REQUIRED_TABLES", "a.b.c"),
         ("BACKUP_REQUIRED_TABLES", ".b"),
         ("KEEP_DAILY", "-1"),
