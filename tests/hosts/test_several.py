@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from helpers.errors import RemoteError
+from helpers.errors import RefusedError, RemoteError
 
 from .deployment import Deployment
 from .host import Host
@@ -54,6 +54,30 @@ def test_several_answers_in_json_are_one_document(three: Deployment, host: Host)
     }
     assert answers[three.host.name]["answer"]["backups"] == three.backups()
     assert "connect" in answers[ABSENT]["trouble"]
+
+
+def test_status_says_of_every_host_how_it_stands(three: Deployment, host: Host) -> None:
+    ran = three.checkout.invoke("status", "--env", "prod")
+    assert ran.code == RefusedError.exit_code, ran.said
+    assert f"prod on {three.host.name}: PROTECTED" in ran.out
+    assert "/etc/cron.d/pgbackup-prod" in ran.out
+    for other, why in ((host.name, "pgbackup is not installed"), (ABSENT, "cannot be used")):
+        assert f"prod on {other}: UNKNOWN" in ran.out
+        assert why in ran.out
+    assert f"1 of 3 are protected. Not: prod on {host.name}, prod on {ABSENT}." in ran.out
+    monitored = three.checkout.invoke("status", "--env", "prod", "--nagios")
+    assert (monitored.code, len(monitored.out.splitlines())) == (3, 1), monitored.said
+
+
+def test_a_report_of_remote_hosts_arrives_here(three: Deployment, host: Host) -> None:
+    ran = three.checkout.invoke("report", "--env", "prod")
+    assert ran.code == 0, ran.said
+    file = three.checkout.path / "report-prod.html"
+    assert file.stat().st_mode & 0o777 == 0o600
+    text = file.read_text()
+    assert three.backups()[0]["name"] in text
+    assert text.count("<h2 ") == 3
+    assert "pgbackup is not installed there" in text
 
 
 def test_a_host_that_is_not_there_stops_no_deployment_to_another(three: Deployment) -> None:
