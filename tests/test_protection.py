@@ -230,6 +230,23 @@ def test_an_environment_that_cannot_be_looked_at_hides_no_other(tmp_path: Path) 
     assert verdicts == {"broken": "unknown", "good": "protected", "lost": "unknown"}
 
 
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [("pur", 3), ("pnu", 2), ("pr", 1), ("p", 0), ("", 3)],
+    ids=["unknown", "not-protected", "at-risk", "protected", "none"],
+)
+def test_a_monitor_hears_the_worst_of_several(verdicts: str, code: int) -> None:
+    sound = status.unknown("test", OSError(5, "x"))
+    changes: dict[str, dict[str, object]] = {
+        "p": {"error": None},
+        "r": {"error": None, "risks": ("soon",)},
+        "n": {"error": None, "problems": ("old",)},
+        "u": {},
+    }
+    states = [sound.model_copy(update=changes[verdict]) for verdict in verdicts]
+    assert status.monitored(states).code == code
+
+
 def test_hosts_of_one_environment_have_performance_data_of_their_own() -> None:
     states = [status.unknown("prod", OSError(5, "x"), host) for host in ("a", "b")]
     space = protection.Space(used=1, free=2)

@@ -57,6 +57,7 @@ def test_several_answers_in_json_are_one_document(three: Deployment, host: Host)
 
 
 def test_status_says_of_every_host_how_it_stands(three: Deployment, host: Host) -> None:
+    assert three.pgbackup("backup", "--env", "prod").code == 0
     ran = three.checkout.invoke("status", "--env", "prod")
     assert ran.code == RefusedError.exit_code, ran.said
     assert f"prod on {three.host.name}: PROTECTED" in ran.out
@@ -70,6 +71,7 @@ def test_status_says_of_every_host_how_it_stands(three: Deployment, host: Host) 
 
 
 def test_a_report_of_remote_hosts_arrives_here(three: Deployment, host: Host) -> None:
+    assert three.pgbackup("backup", "--env", "prod").code == 0
     ran = three.checkout.invoke("report", "--env", "prod")
     assert ran.code == 0, ran.said
     file = three.checkout.path / "report-prod.html"
