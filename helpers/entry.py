@@ -1,21 +1,20 @@
-"""Run one verb: signals, errors, the answer on stdout, the exit code."""
+"""Run one verb: errors, the answer on stdout, the exit code."""
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import FrameType
 
 from invoke.exceptions import Exit
 from rich.console import Console
 
-from .errors import BackupError, Interruption, exit_code, refused_by_system
+from . import interrupts
+from .errors import BackupError, exit_code, refused_by_system
 from .outcomes import Facts
 from .sheets import Sheet
 
@@ -58,7 +57,7 @@ def run(verb: str, work: Callable[[], Answer], *, as_json: bool, log_json: bool 
 def guard(verb: str, *, as_json: bool, log_json: bool = False) -> Iterator[None]:
     """Turn signals and errors into a sentence on stderr and an exit code."""
     try:
-        with _signals():
+        with interrupts.raised():
             yield
     except BackupError as error:
         _fail(verb, error.what, error.do, exit_code(error), as_json=as_json, log_json=log_json)
@@ -115,21 +114,3 @@ def _print_json(verb: str, document: Mapping[str, object]) -> None:
     text = json.dumps(whole, default=str)
     # Indenting a large document takes longer than all the rest, and nobody reads it.
     print(text if len(text) > _READ_BY_PEOPLE else json.dumps(whole, default=str, indent=1))
-
-
-@contextmanager
-def _signals() -> Iterator[None]:
-    """Turn the first SIGINT, SIGTERM or SIGHUP into Interruption; ignore more while cleaning up."""
-    caught = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-    def interrupt(number: int, _frame: FrameType | None) -> None:
-        for other in caught:
-            signal.signal(other, signal.SIG_IGN)
-        raise Interruption(number)
-
-    before = {number: signal.signal(number, interrupt) for number in caught}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from . import interrupts
 from .keys import KEYS, OWN_PREFIXES
 
 GRACE_SECONDS = 5.0
@@ -179,21 +180,26 @@ def _started(
 
     If we are killed it gets SIGTERM, not SIGKILL: only that makes pg_dump end its own workers.
     """
-    process = subprocess.Popen(
-        die_with_parent(argv, "TERM"),
-        env=environment(env),
-        start_new_session=True,
-        **{"stdin": subprocess.DEVNULL, **how},
-    )
-    with process, (group or Group()).member(process):
-        try:
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with interrupts.held():
+            process = subprocess.Popen(
+                die_with_parent(argv, "TERM"),
+                env=environment(env),
+                start_new_session=True,
+                **{"stdin": subprocess.DEVNULL, **how},
+            )
+        with (group or Group()).member(process):
             yield process
-        except BaseException:
+    except BaseException:
+        if process:
             _end(process)
-            raise
-        finally:
-            if process.returncode:
-                _kill_group(process.pid)  # the workers of a pg_dump that was killed
+        raise
+    finally:
+        if process:
+            with process:  # closes its pipes
+                if process.returncode:
+                    _kill_group(process.pid)  # the workers of a pg_dump that was killed
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

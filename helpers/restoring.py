@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import destination, filling, postgres, queries, readiness, restoreplan, target
+from . import interrupts, destination, filling, postgres, queries, readiness, restoreplan, target
 from . import source as sources
 from .errors import ConfigError, Interruption, RefusedError
 from .postgres import Session
@@ -158,7 +158,7 @@ def _replace(session: Session, job: Job, progress: Progress) -> str | None:
             trial = properties.statements(name, owners=job.wish.owners)
             session.execute(f"BEGIN; {';'.join(trial)}; ROLLBACK")
         filling.fill(job, Place(place.near(name), name), progress)
-        with _undisturbed():
+        with interrupts.ignored():
             return _swap(session, job, name, old, place.stamped(target.RESTORED, now))
 
 
@@ -221,15 +221,3 @@ def _telling(place: Place) -> Iterator[None]:
         error.what = f"Interrupted by {how}: {place.database} was not changed."
         error.do = "Run it again."
         raise
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Let no signal interrupt the few statements in which the target changes: they end it."""
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
-from . import privileges, processes
+from . import interrupts, privileges, processes
 from .clients import wheel_bin
 from .errors import ConfigError, ToolError
 
@@ -145,7 +145,8 @@ class ScratchServer:
 
     def stop(self) -> None:
         """End the server: fast, then immediately, then by force; one that is down is left alone."""
-        pid = self.pid
+        # One that we have only just started has not written its pid file yet.
+        pid = self._process.pid if self._process else self.pid
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
             # Its data directory tells the postmaster from a process that got its number since.
             if pid is None or str(self.data) not in _command_line(pid):
@@ -230,7 +231,8 @@ class ScratchServer:
             # SIGQUIT is an immediate shutdown, which leaves no shared memory behind.
             server = [str(self.bin_dir / "postgres"), "-D", str(self.data)]
             argv = self._dropped(processes.die_with_parent(server, "QUIT"))
-            started = self._process = processes.start(argv, log=self.log)
+            with interrupts.held():
+                started = self._process = processes.start(argv, log=self.log)
             _wait(lambda: started.poll() is not None or self._accepts(), START_SECONDS)
             return started.poll() is None and self._accepts()
         options = ["start", "--silent", "--wait", f"--timeout={START_SECONDS:.0f}"]
