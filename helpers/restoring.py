@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import interrupts, destination, filling, postgres, queries, readiness, restoreplan, target
+from . import destination, filling, interrupts, postgres, queries, readiness, restoreplan, target
 from . import source as sources
 from .errors import ConfigError, Interruption, RefusedError
 from .postgres import Session
