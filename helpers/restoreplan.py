@@ -121,7 +121,10 @@ def _table_refusals(job: Job) -> Iterator[str]:
             if entry.desc == "TABLE":
                 name = f"{quoted(entry.namespace or '')}.{quoted(entry.tag or '')}"
                 if inside.query("SELECT pg_catalog.to_regclass(%s)", name)[0][0] is not None:
-                    yield f"{name} is there already: rename it or drop it first"
+                    yield (
+                        f"{name} is there already: drop it, or move it to another schema (renamed "
+                        "it would keep the names of its indexes)"
+                    )
 
 
 def need(job: Job) -> Need:
