@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterable, Mapping
 
 from . import conninfo, postgres
-from .errors import ConfigError, RefusedError
+from .errors import BackupError, ConfigError, RefusedError
 from .manifest import Manifest
 from .settings import Settings
 from .target import NAME_BYTES, Place
@@ -90,7 +90,10 @@ def production(
     if own and own.environment in NAMES:
         return f"the environment is {own.environment}"
     for other in described:
-        if other.environment in NAMES and _same(place, other.connection.parameters):
+        parameters = other.connection.parameters
+        if other.environment in NAMES and (
+            _same(place, parameters) or _leads_there(place, parameters, system_identifier)
+        ):
             return f"it is the database of environment {other.environment}"
     if (
         source.backup.environment in NAMES
@@ -107,6 +110,25 @@ def _same(place: Place, parameters: Mapping[str, str]) -> bool:
     if parameters.get("dbname") != place.database:
         return False
     return bool(_addresses(place.parameters) & _addresses(parameters))
+
+
+def _leads_there(
+    place: Place, parameters: Mapping[str, str], system_identifier: str | None
+) -> bool:
+    """Whether a connection leads to the database by an address that does not tell: through a
+    tunnel, a proxy, another name of the server, or a connection service.
+    """
+    if parameters.get("dbname", place.database) != place.database:
+        return False
+    try:
+        with postgres.connect(parameters) as session:
+            facts, reached = session.facts(), postgres.parameters(session.target().conninfo)
+    except BackupError:
+        return False  # what cannot be reached is not what has just answered
+    same_server = None not in {system_identifier, facts.system_identifier} and (
+        system_identifier == facts.system_identifier
+    )
+    return facts.database == place.database and (same_server or _same(place, reached))
 
 
 def _addresses(parameters: Mapping[str, str]) -> set[tuple[str, str]]:

@@ -94,6 +94,7 @@ def run(
         tempfile.TemporaryFile() as output,
         _started(argv, env or {}, group, stdout=output, stderr=subprocess.PIPE) as process,
     ):
+        threading.Thread(target=_end_workers, args=(process,), daemon=True).start()
         for raw in process.stderr or ():
             line = raw.decode(errors="replace").rstrip("\n")
             tail.append(line)
@@ -211,6 +212,13 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         _kill_group(process.pid)
         process.wait()
+
+
+def _end_workers(process: subprocess.Popen[bytes]) -> None:
+    """What a killed program leaves working holds its stderr open, for hours perhaps."""
+    process.wait()
+    if process.returncode < 0:
+        _kill_group(process.pid)
 
 
 def _kill_group(group: int) -> None:

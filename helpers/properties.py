@@ -36,15 +36,21 @@ class Properties:
     grants: tuple[tuple[str, ...], ...]
 
     @property
-    def provider(self) -> str:
-        """Where its collation comes from: libc, icu or builtin."""
-        return self.options.get("LOCALE_PROVIDER", "libc")
+    def locales(self) -> tuple[tuple[str, str], ...]:
+        """The locales that the server must know, with their providers: libc's beside any other."""
+        kinds = [("libc", option) for option in ("LOCALE", "LC_COLLATE", "LC_CTYPE")]
+        kinds += [("icu", "ICU_LOCALE"), ("builtin", "BUILTIN_LOCALE")]
+        named = ((kind, self._text(option)) for kind, option in kinds)
+        return tuple(dict.fromkeys((kind, text) for kind, text in named if text))
 
     @property
-    def locale(self) -> str | None:
-        """The locale that the server must know, of the provider's."""
-        kind = {"icu": "ICU_LOCALE", "builtin": "BUILTIN_LOCALE"}.get(self.provider, "LC_COLLATE")
-        word = self.options.get(kind) or self.options.get("LOCALE")
+    def encoding(self) -> str | None:
+        """The encoding as the server calls it."""
+        return self._text("ENCODING")
+
+    def _text(self, option: str) -> str | None:
+        """A string among the options without its quotes."""
+        word = self.options.get(option)
         return word[1:-1].replace("''", "'") if word else None
 
     @property

@@ -100,8 +100,9 @@ ORDER BY 1, 2 LIMIT 5
 RESTORE_SERVER = """
 SELECT r.rolname::text, r.rolsuper, r.rolcreatedb OR r.rolsuper, pg_catalog.pg_is_in_recovery(),
        pg_catalog.current_setting('max_connections')::int
-         - pg_catalog.current_setting('superuser_reserved_connections')::int
-         - coalesce(pg_catalog.current_setting('reserved_connections', true)::int, 0)
+         - CASE WHEN r.rolsuper THEN 0
+           ELSE pg_catalog.current_setting('superuser_reserved_connections')::int
+             + coalesce(pg_catalog.current_setting('reserved_connections', true)::int, 0) END
          - (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity
             WHERE backend_type = 'client backend')::int,
        CASE WHEN r.rolconnlimit >= 0 THEN r.rolconnlimit
@@ -145,6 +146,10 @@ FROM pg_catalog.pg_stat_activity
 WHERE datname = %s AND backend_type IN ('client backend', 'walsender') ORDER BY pid LIMIT 5
 """
 
+PREPARED = """
+SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_xacts WHERE database = %s
+"""
+
 END_SESSIONS = """
 SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE datname = %s AND pid <> pg_catalog.pg_backend_pid()
@@ -173,6 +178,24 @@ SELECT found.what FROM (
   UNION ALL
     SELECT 'pg_catalog.pg_largeobject'::pg_catalog.regclass, oid, NULL, 'large object ' || oid
     FROM pg_catalog.pg_largeobject_metadata
+  UNION ALL
+    SELECT 'pg_catalog.pg_collation'::pg_catalog.regclass, c.oid, c.collnamespace,
+           'collation ' || c.collname
+    FROM pg_catalog.pg_collation c
+  UNION ALL
+    SELECT 'pg_catalog.pg_ts_config'::pg_catalog.regclass, t.oid, t.cfgnamespace,
+           'text search configuration ' || t.cfgname
+    FROM pg_catalog.pg_ts_config t
+  UNION ALL
+    SELECT 'pg_catalog.pg_foreign_server'::pg_catalog.regclass, oid, NULL, 'server ' || srvname
+    FROM pg_catalog.pg_foreign_server
+  UNION ALL
+    SELECT 'pg_catalog.pg_publication'::pg_catalog.regclass, oid, NULL, 'publication ' || pubname
+    FROM pg_catalog.pg_publication
+  UNION ALL
+    SELECT 'pg_catalog.pg_subscription'::pg_catalog.regclass, 0, NULL, 'subscription ' || s.subname
+    FROM pg_catalog.pg_subscription s JOIN pg_catalog.pg_database d ON d.oid = s.subdbid
+    WHERE d.datname = pg_catalog.current_database()
 ) found
 LEFT JOIN pg_catalog.pg_namespace s ON s.oid = found.schema
 WHERE (s.nspname IS NULL OR (s.nspname !~ '^pg_' AND s.nspname <> 'information_schema'))

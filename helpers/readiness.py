@@ -46,14 +46,17 @@ class Server:
 
 @dataclass(frozen=True)
 class Need:
-    """What a backup needs of a server; `owners` are the roles that objects are given to."""
+    """What a backup needs of a server.
+
+    `owners` are the roles that objects are given to, `locales` each with its provider.
+    """
 
     major: int
     roles: frozenset[str]
     owners: frozenset[str]
     extensions: tuple[ExtensionPart, ...]
-    provider: str
-    locale: str | None
+    locales: tuple[tuple[str, str], ...]
+    encoding: str | None
     size: int
     jobs: int
     creates: bool
@@ -93,9 +96,9 @@ def _server_problems(found: Server, need: Need) -> Iterable[str]:
             f"role {found.role} may not make databases: ALTER ROLE {quoted(found.role)} CREATEDB"
         )
     wanted = need.jobs + _SPARE_CONNECTIONS
-    limits = [(found.role_connections, f"role {found.role}")]
+    limits: list[tuple[int | None, str]] = [(found.connections, "the server")]
     if not found.superuser:
-        limits.append((found.connections, "the server"))
+        limits.append((found.role_connections, f"role {found.role}"))
     for free, whose in limits:
         if free is not None and free < wanted:
             yield (
@@ -146,27 +149,41 @@ def extension_problems(
 
 
 def _locale_problems(session: Session, found: Server, need: Need) -> Iterable[str]:
-    if not need.creates or need.locale is None:
+    if not need.creates:
         return
-    least = {"icu": 15, "builtin": 17}.get(need.provider, 0)
-    if found.major < least:
-        yield f"the backup's collation is {need.provider}'s: restore into {least} or newer"
-        return
-    if need.provider == "builtin":
-        return
-    locale = need.locale.replace("'", "''")
+    same_encoding = session.query("SELECT pg_catalog.getdatabaseencoding()") == [(need.encoding,)]
+    for provider, locale in need.locales:
+        least = {"icu": 15, "builtin": 17}.get(provider, 0)
+        if found.major < least:
+            yield f"the backup's collation is {provider}'s: restore into {least} or newer"
+        elif provider != "builtin":
+            why = _refused_locale(session, provider, locale)
+            if re.search(r"could not (?:create|open)|not support|no such|does not exist", why):
+                yield (
+                    f"the server does not know the locale {locale!r} ({provider}): "
+                    "generate it in its operating system, then restart it"
+                )
+            elif same_encoding and "does not match locale" in why:
+                yield (
+                    f"the server's locale {locale!r} is not of the backup's encoding, "
+                    f"{need.encoding}: generate it for that in its operating system"
+                )
+
+
+def _refused_locale(session: Session, provider: str, locale: str) -> str:
+    """What the server says against a locale; it is judged for the encoding of our session's
+    database only.
+    """
+    literal = locale.replace("'", "''")
     try:
         session.execute(
             "BEGIN; CREATE COLLATION pg_temp.pgbackup_probe "
-            f"(PROVIDER = {need.provider}, LOCALE = '{locale}'); ROLLBACK"
+            f"(PROVIDER = {provider}, LOCALE = '{literal}'); ROLLBACK"
         )
     except BackupError as error:
         session.execute("ROLLBACK")
-        if re.search(r"could not (?:create|open)|not support|no such|does not exist", error.what):
-            yield (
-                f"the server does not know the locale {need.locale!r} ({need.provider}): "
-                "generate it in its operating system, then restart it"
-            )
+        return error.what
+    return ""
 
 
 def _space_problems(found: Server, need: Need) -> Iterable[str]:

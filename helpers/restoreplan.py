@@ -110,6 +110,12 @@ def _swap_refusals(session: Session, job: Job) -> Iterator[str]:
             f"somebody is connected to {name} ({'; '.join(who)}): end those sessions, or add "
             "--end-sessions"
         )
+    prepared = session.query(queries.PREPARED, name)[0][0]
+    if prepared:
+        yield (
+            f"{prepared} prepared transactions wait in {name}: COMMIT PREPARED or ROLLBACK "
+            "PREPARED them there"
+        )
 
 
 def _table_refusals(job: Job) -> Iterator[str]:
@@ -138,8 +144,8 @@ def need(job: Job) -> Need:
         roles=frozenset(named - set(job.roles.roles)),
         owners=frozenset(source.owners() if owners else ()),
         extensions=source.manifest.extensions if job.whole else (),
-        provider=source.properties.provider,
-        locale=source.properties.locale,
+        locales=source.properties.locales,
+        encoding=source.properties.encoding,
         size=source.manifest.database.size if job.whole and not job.wish.schema_only else 0,
         jobs=job.wish.jobs if job.whole else 1,
         creates=job.whole,

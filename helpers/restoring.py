@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import destination, filling, interrupts, postgres, queries, readiness, restoreplan, target
+from . import destination, filling, interrupts, postgres, readiness, restoreplan, swapping, target
 from . import source as sources
 from .errors import ConfigError, Interruption, RefusedError
 from .postgres import Session
@@ -19,7 +19,6 @@ from .progress import Progress
 from .restoreplan import Job, Wish
 from .settings import Settings
 from .source import Source
-from .sqltext import quoted
 from .target import Place
 
 
@@ -97,7 +96,7 @@ def _into(source: Source, place: Place, wish: Wish, progress: Progress) -> Outco
         if wish.dry_run:
             return outcome
         _run_statements(session, job.roles.statements)
-        with _telling(place):
+        with _telling(job):
             kept = None
             if job.whole:
                 kept = _replace(session, job, progress)
@@ -151,7 +150,7 @@ def _replace(session: Session, job: Job, progress: Progress) -> str | None:
     for name in target.sweep(place, session):
         progress.note(f"removed {name}, which a restore that was killed had left")
     now = datetime.now(UTC)
-    name, old = place.stamped(target.RESTORING, now), place.stamped(target.REPLACED, now)
+    name = place.stamped(target.RESTORING, now)
     with target.beside(place, session, properties.created(name, job.server.major), name):
         if not job.state.exists:
             # what cannot be set shall be known before the work, not after it
@@ -159,65 +158,22 @@ def _replace(session: Session, job: Job, progress: Progress) -> str | None:
             session.execute(f"BEGIN; {';'.join(trial)}; ROLLBACK")
         filling.fill(job, Place(place.near(name), name), progress)
         with interrupts.ignored():
-            return _swap(session, job, name, old, place.stamped(target.RESTORED, now))
-
-
-def _swap(session: Session, job: Job, name: str, old: str, ready: str) -> str | None:
-    """Give the new database its name; if somebody is in the way it is kept as `ready`."""
-    place = job.place
-    try:
-        steps = _swap_steps(session, job, name, old)
-        target.swap(place, session, steps, end_sessions=job.wish.end_sessions)
-    except RefusedError as refused:
-        unmarked = f"COMMENT ON DATABASE {quoted(name)} IS NULL"
-        renamed = f"ALTER DATABASE {quoted(name)} RENAME TO {quoted(ready)}"
-        _run_statements(session, [unmarked, renamed])
-        raise RefusedError(
-            f"{refused.what} {place.database} is as it was; what was restored is complete, and "
-            f"is called {ready}.",
-            "Run it again with --end-sessions, or end them and rename both databases yourself.",
-        ) from refused
-    return _settle(session, job, old)
-
-
-def _swap_steps(session: Session, job: Job, name: str, old: str) -> list[str]:
-    """The statements that give the new database its name, and what is to be known by it.
-
-    In the place of an old one it takes over what that was to its users; else it becomes what the
-    backup says.
-    """
-    final = quoted(job.place.database)
-    arrive = [
-        f"ALTER DATABASE {quoted(name)} RENAME TO {final}",
-        f"COMMENT ON DATABASE {final} IS NULL",
-    ]
-    if job.state.exists:
-        taken_over = target.definition(session, job.place.database)
-        return [f"ALTER DATABASE {final} RENAME TO {quoted(old)}", *arrive, *taken_over]
-    own = job.source.properties.statements(job.place.database, owners=job.wish.owners)
-    return [*arrive, f"GRANT CONNECT, TEMPORARY ON DATABASE {final} TO PUBLIC", *own]
-
-
-def _settle(session: Session, job: Job, old: str) -> str | None:
-    """Drop an old database if it is empty still; else its name."""
-    if not job.state.exists:
-        return None
-    if job.state.empty:
-        with postgres.connect(job.place.near(old)) as inside:
-            empty = not inside.query(queries.CONTENTS)
-        if empty:
-            session.execute(f"DROP DATABASE {quoted(old)}")
-            return None
-    return old
+            return swapping.swap(session, job, name, now)
 
 
 @contextmanager
-def _telling(place: Place) -> Iterator[None]:
+def _telling(job: Job) -> Iterator[None]:
     """Where we are interrupted, say what that means here."""
     try:
         yield
     except Interruption as error:
         how = signal.Signals(error.number).name
-        error.what = f"Interrupted by {how}: {place.database} was not changed."
-        error.do = "Run it again."
+        database = job.place.database
+        if job.whole:
+            error.what = f"Interrupted by {how}: {database} was not changed."
+            error.do = "Run it again."
+        else:
+            table = f"{job.wish.only_table} is in {database} whole, or not at all"
+            error.what = f"Interrupted by {how}: {table}."
+            error.do = "Run it again if it is not there."
         raise

@@ -148,7 +148,7 @@ def sessions(session: Session, database: str) -> list[str]:
     return found
 
 
-def swap(place: Place, session: Session, steps: list[str], *, end_sessions: bool) -> None:
+def swap(place: Place, session: Session, steps: list[str], end_sessions: bool) -> None:
     """Run the renames and what belongs to them in one transaction.
 
     The server lets no new session in meanwhile; those that are there are ended if wanted. Raises
@@ -168,7 +168,7 @@ def swap(place: Place, session: Session, steps: list[str], *, end_sessions: bool
             who = sessions(session, place.database)
             raise RefusedError(
                 f"Somebody is connected to {place.database}: {'; '.join(who) or 'now gone'}.",
-                "End those sessions, or add --end-sessions.",
+                "Run it again with --end-sessions, or end them and rename both databases yourself.",
             ) from error
         raise
     finally:

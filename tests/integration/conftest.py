@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from ..running import environment
 from ..servers import Database
 from .disturbing import take
+from .restoring import Restoring, restoring
 
 
 @pytest.fixture
@@ -39,3 +41,13 @@ def earlier(source: Database, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kept(store: Path, earlier: Path) -> Path:
     """A store of a test's own, with that earlier backup."""
     return shutil.copytree(earlier, store, dirs_exist_ok=True)
+
+
+@pytest.fixture
+def chat(database: Database, store: Path, tmp_path: Path) -> Iterator[Restoring]:
+    yield from restoring(database, store, tmp_path)
+
+
+@pytest.fixture
+def any_chat(any_database: Database, store: Path, tmp_path: Path) -> Iterator[Restoring]:
+    yield from restoring(any_database, store, tmp_path)

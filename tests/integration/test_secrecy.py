@@ -18,6 +18,7 @@ from helpers.scratch import UNSAFE_BUT_FAST, ScratchServer
 
 from ..running import argv, environment
 from ..servers import Database
+from .restoring import Restoring, slow
 
 SECRET = f"s3cr3t-{uuid.uuid4()}"
 """Nobody else's: the whole machine is watched, and other tests run beside these."""
@@ -84,6 +85,25 @@ def test_a_password_shows_nowhere_while_a_backup_runs_nor_in_what_it_leaves(
     for path in store.rglob("*"):
         expected = 0o700 if path.is_dir() else 0o600
         assert stat.S_IMODE(path.stat().st_mode) == expected, path
+
+
+def test_a_password_shows_nowhere_while_a_restore_runs(chat: Restoring, tmp_path: Path) -> None:
+    slow(chat, 5)
+    role = f"secretive_{chat.source.name}"
+    chat.source.execute(f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD '{SECRET}'")
+    url = f"postgresql://{role}:{SECRET}@127.0.0.1:{chat.server.scratch.port}/{chat.source.name}"
+    try:
+        with watched() as leaks:
+            ran = chat.run(DATABASE_URL=url)
+            other = f"--to={url.replace(f':{SECRET}', '')}_other"
+            again = chat.run(other, to=None, DATABASE_URL=url, PGPASSWORD=SECRET)
+        globals_alone = chat.run("--globals", to=None, DATABASE_URL=url)
+    finally:
+        chat.source.execute(f"DROP ROLE {role}")
+    for one in (ran, again, globals_alone):
+        assert one.code == 0, one.said
+        assert SECRET not in one.said
+    assert not leaks
 
 
 def test_a_scratch_server_that_runs_as_another_user_knows_no_setting_of_ours(
