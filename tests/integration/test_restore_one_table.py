@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 
 import pytest
 
 from ..comparing import same, same_data
 from ..servers import Database
-from .disturbing import take
-from .restoring import Restoring
+from .disturbing import begun, ended, soon, take
+from .restoring import Restoring, sleeping, slow
 
 EVENTS = """
 CREATE TABLE app.events (
@@ -121,3 +122,17 @@ def test_a_partition_that_has_partitions_comes_back_with_them(chat: Restoring) -
     values = "FROM ('2025-01-01') TO ('2026-01-01')"
     target.execute(f"ALTER TABLE app.events ATTACH PARTITION app.events_old FOR VALUES {values}")
     same_data(chat.source, target)
+
+
+def test_an_interruption_leaves_no_part_of_a_table(chat: Restoring) -> None:
+    slow(chat, 10)
+    assert chat.run("--schema-only").code == 0
+    chat.target().execute("DROP TABLE app.few")
+    words = (f"--file={chat.name}", f"--to={chat.place('target')}", "--only-table=app.few")
+    with begun("restore", *words, env=chat.env, cwd=chat.cwd) as process:
+        soon(lambda: sleeping(chat.server), "pg_restore in the middle")
+        process.send_signal(signal.SIGINT)
+        ran = ended(process, chat.cwd)
+    assert ran.code == 130, ran.said
+    assert f"app.few is in {chat.place('target')} whole, or not at all" in ran.err
+    assert chat.target().query("SELECT to_regclass('app.few')") == [(None,)]

@@ -7,6 +7,7 @@ import threading
 import psycopg
 import pytest
 
+from ..comparing import drop
 from ..servers import Database
 from .disturbing import begun, soon
 from .restoring import Restoring
@@ -28,6 +29,12 @@ def test_whatever_somebody_made_counts_as_content(chat: Restoring) -> None:
         ("CREATE SCHEMA mine", "DROP SCHEMA mine"),
         ("CREATE TYPE mine AS ENUM ('a')", "DROP TYPE mine"),
         ("SELECT lo_create(4711)", "SELECT lo_unlink(4711)"),
+        ('CREATE COLLATION mine FROM "C"', "DROP COLLATION mine"),
+        ("CREATE PUBLICATION mine", "DROP PUBLICATION mine"),
+        (
+            "CREATE FOREIGN DATA WRAPPER mine; CREATE SERVER mine FOREIGN DATA WRAPPER mine",
+            "DROP FOREIGN DATA WRAPPER mine CASCADE",
+        ),
     ):
         target.execute(made)
         assert chat.run("--dry-run").code == 8, made
@@ -108,3 +115,21 @@ def test_somebody_who_connects_meanwhile_costs_no_restored_database(chat: Restor
     assert ready in said
     assert chat.counts(chat.target(ready)) == [(50, 2000)]
     assert chat.target().query("SELECT * FROM mine") == [(1,)]
+
+
+def test_a_role_that_may_only_make_databases_restores_and_replaces(any_chat: Restoring) -> None:
+    role = f"{any_chat.source.name}_maker"
+    any_chat.source.execute(f"CREATE ROLE {role} LOGIN CREATEDB PASSWORD 'maker'")
+    admin = any_chat.server.url(any_chat.place("target"))
+    url = admin.replace(f"//postgres:{any_chat.server.scratch.password}@", f"//{role}:maker@")
+    try:
+        ran = any_chat.run(f"--to={url}", "--no-owner", to=None)
+        assert ran.code == 0, ran.said
+        ran = any_chat.run(f"--to={url}", "--no-owner", "--replace", "--json", to=None)
+        assert ran.code == 0, ran.said
+        for name in (any_chat.place("target"), ran.json["kept"]):
+            assert any_chat.counts(Database(name, any_chat.server)) == [(50, 2000)]
+    finally:
+        for name in any_chat.databases():
+            drop(any_chat.server, any_chat.place(name))
+        any_chat.source.execute(f"DROP ROLE {role}")
