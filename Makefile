@@ -40,13 +40,15 @@ report: $(VENV)/host ## Write a report as one HTML file: ENV=dev [OUTPUT=report-
 	@$(INVOKE) report $(options) $(if $(OUTPUT),--output '$(OUTPUT)')
 
 ##@ Backup hosts
-.PHONY: deploy fetch doctor
+.PHONY: deploy fetch doctor notify
 deploy: $(VENV)/host ## Make backup hosts of an inventory's machines: ENV=prod [CHECK=1] [ARGS="--ask-vault-pass"]
 	@$(INVOKE) deploy $(env) $(if $(CHECK),--check) $(if $(ARGS),--args "$(ARGS)")
 fetch: $(VENV)/host ## Bring a backup here and verify it: ENV=prod [FILE=latest] [DEST=directory]
 	@$(INVOKE) fetch $(env) $(if $(FILE),--file '$(FILE)') $(dest)
 doctor: $(VENV)/host ## Will the next scheduled backup work, did the last one: ENV=prod
 	@$(INVOKE) doctor $(env) $(json)
+notify: $(VENV)/host ## Send a test message and ping to everybody who is told: ENV=prod
+	@$(INVOKE) notify $(env) $(json)
 
 ##@ Demonstration
 .PHONY: demo demo-clean

@@ -35,6 +35,7 @@ from .asked import HELP, existing, helps, load, root, selected
 from .entry import Answer
 from .errors import ConfigError, NotFoundError, RefusedError, StorageError
 from .listing import SEE_LIST
+from .notifyverb import notify_
 from .restoreverb import restore
 from .settings import HOST_DIR, Settings, Target
 from .store import parse_name
@@ -260,6 +261,7 @@ VERBS: tuple[Task[Callable[..., None]], ...] = (
     restore,
     status_,
     report_,
+    notify_,
     doctor,
     check_env,
 )

@@ -14,7 +14,7 @@ class Errand:
     """
 
     def __init__(self, what: str, work: Callable[[], str | None]) -> None:
-        self._what = what
+        self.what = what
         self._work = work
         self._problem: str | None = None
         # A daemon: the process ends without it.
@@ -22,10 +22,14 @@ class Errand:
         self._thread.start()
 
     def wait(self, until: float) -> str | None:
-        """The problem, if there is one at `until`, a time of time.monotonic()."""
+        """What, and its problem, if there is one at `until`, a time of time.monotonic()."""
+        problem = self.problem(until)
+        return f"{self.what}: {problem}" if problem else None
+
+    def problem(self, until: float) -> str | None:
+        """The problem alone."""
         self._thread.join(max(0.0, until - time.monotonic()))
-        problem = "no answer in time" if self._thread.is_alive() else self._problem
-        return f"{self._what}: {problem}" if problem else None
+        return "no answer in time" if self._thread.is_alive() else self._problem
 
     def _run(self) -> None:
         try:

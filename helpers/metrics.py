@@ -211,7 +211,9 @@ def _drill(place: Path) -> Check | None:
         record = checks.read(place)
     except BackupError:
         return None
-    return record.outcome(checks.DRILL) if record else None
+    found = record.outcome(checks.DRILL) if record else None
+    # Neither a proof nor a failure: its run's exit code tells of it.
+    return found if found and found.outcome != "cannot judge" else None
 
 
 def _key(name: str, labels: dict[str, str]) -> tuple[str, Labels]:

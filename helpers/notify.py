@@ -12,7 +12,7 @@ from pydantic import SecretStr
 if TYPE_CHECKING:
     from apprise import Apprise
 
-Kind = Literal["failure", "warning", "success"]
+Kind = Literal["failure", "warning", "success", "info"]
 UNKNOWN: Final = "Apprise knows no such URL"
 _LONGEST: Final = 8_000
 _STATUS: Final = re.compile(r"error=(\d{3})\b")

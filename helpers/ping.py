@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-Moment = Literal["start", "success", "fail"]
+Moment = Literal["start", "success", "fail", "log"]
+"""A log is kept, and changes nothing of what is waited for (healthchecks.io, "Pinging API")."""
+
 _LONGEST: Final = 10_000
 """Bytes of a body: what Healthchecks keeps is of that order (healthchecks.io, "Attaching Logs")."""
 
@@ -13,7 +15,7 @@ _ATTEMPTS: Final = 2
 
 
 def address(url: str, moment: Moment) -> str:
-    """Where a moment is told: Healthchecks' base URL, with /start or /fail on its path."""
+    """Where a moment is told: Healthchecks' base URL, with /start, /fail or /log on its path."""
     if moment == "success":
         return url
     parts = urlsplit(url)

@@ -119,15 +119,20 @@ def lines(state: State) -> list[str]:
 
 def facts(state: State) -> dict[str, str]:
     """What there is to know beside the verdict, each with its name."""
-    return {
+    found = {
         "newest good backup": _newest(state),
         "verified": _verified(state),
         "last drill": _drill(state),
         "backups": _backups(state),
         "space": _space(state),
         "next run": _next_run(state),
-        "suspect": ", ".join(state.suspect[:3]) + (", ..." if state.suspects > 3 else "") or "none",
+        "suspect": _named(state.suspect, state.suspects) or "none",
     }
+    return found | ({"damaged": _named(state.damaged, state.damages)} if state.damages else {})
+
+
+def _named(names: Sequence[str], number: int) -> str:
+    return ", ".join(names[:3]) + (", ..." if number > 3 else "")
 
 
 def duration(seconds: float) -> str:
@@ -161,6 +166,8 @@ def _drill(state: State) -> str:
 
 
 def _backups(state: State) -> str:
+    if not state.backups:
+        return "none"
     said = f"{state.backups:,}"
     if state.space:
         said += f", {filesize.decimal(state.space.used)} in all"

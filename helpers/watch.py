@@ -78,6 +78,18 @@ def deaf(audience: Audience) -> list[str]:
     ]
 
 
+def newest(target: Target) -> str:
+    """About the newest good backup, with its age."""
+    try:
+        found = listing.newest_trusted(Store(target.store), target.environment)
+    except BackupError:
+        return "unknown, the store cannot be read"
+    if found is None:
+        return "none"
+    age = datetime.now(UTC) - found.name.time
+    return f"{found.name}, {outcomes.age(age.total_seconds())} old"
+
+
 @dataclass
 class _Watch:
     verb: str
@@ -124,7 +136,7 @@ class _Watch:
         event = outcomes.event(run, earlier)
         recovered = event == "recovery"
         title = printable(outcomes.subject(run, recovered=recovered))
-        text = printable(outcomes.body(run, self._newest(), tuple(progress.RECENT)))
+        text = printable(outcomes.body(run, newest(self.target), tuple(progress.RECENT)))
         untold = self._measure(run)
         wanted = event in audience.events or (recovered and "success" in audience.events)
         urls = audience.urls if wanted else ()
@@ -132,7 +144,7 @@ class _Watch:
             notify.prepare()
         until = time.monotonic() + audience.timeout
         errands = self._ping(run, f"{title}\n\n{text}", until)
-        errands += _messages(urls, title, text, _KINDS.get(run.outcome, "warning"))
+        errands += messages(urls, title, text, _KINDS.get(run.outcome, "warning"))
         problems = [errand.wait(until) for errand in errands]
         return untold + [problem for problem in problems if problem]
 
@@ -178,18 +190,6 @@ class _Watch:
             for problem in untold:
                 print(printable(f"Warning: {problem}"), file=sys.stderr, flush=True)
 
-    def _newest(self) -> str:
-        """About the newest good backup, with its age."""
-        store = Store(self.target.store)
-        try:
-            found = listing.newest_trusted(store, self.target.environment)
-        except BackupError:
-            return "unknown, the store cannot be read"
-        if found is None:
-            return "none"
-        age = datetime.now(UTC) - found.name.time
-        return f"{found.name}, {outcomes.age(age.total_seconds())} old"
-
     def _log_file(self) -> Path | None:
         """None where nobody knows which environment it would be of."""
         named, environment = self.target.audience.log, self.target.environment
@@ -200,7 +200,7 @@ class _Watch:
         return url.get_secret_value() if url and self.verb == PINGED else None
 
 
-def _messages(urls: Sequence[SecretStr], title: str, text: str, kind: Kind) -> list[Errand]:
+def messages(urls: Sequence[SecretStr], title: str, text: str, kind: Kind) -> list[Errand]:
     """One errand for each service, so that one that hangs holds up no other."""
     return [
         Errand(notify.name(number, url), partial(notify.send, url, title, text, kind))

@@ -97,6 +97,19 @@ def test_a_drill_is_measured_with_the_time_that_its_restore_took(taken: Path) ->
     assert {"last_run_exit_code drill", "last_run_exit_code backup"} <= set(found)
 
 
+def test_a_drill_that_cannot_judge_is_neither_a_proof_nor_a_failure(taken: Path) -> None:
+    (name,) = Store(taken).names()
+    place = Store(taken).place(name)
+    record = checks.read(place)
+    assert record
+    unjudged = Check(depth=checks.DRILL, outcome="cannot judge", time=datetime.now(UTC))
+    checks.write(place, record.with_checks(unjudged))
+    metrics.write(taken.parent / "textfile", run("drill", name.database, 8), taken)
+    found = values(taken.parent / "textfile" / "pgbackup_test.prom")
+    assert found["last_run_exit_code drill"] == 8
+    assert not {"drill_success", "drill_timestamp_seconds"} & set(found)
+
+
 def test_a_run_that_fails_leaves_the_last_success_as_it_was(taken: Path) -> None:
     directory = taken.parent / "textfile"
     before = values(directory / "pgbackup_test.prom")

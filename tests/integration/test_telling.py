@@ -327,3 +327,43 @@ def test_a_run_leaves_one_record_that_only_its_owner_reads(
 def test_a_log_that_cannot_be_written_is_a_warning(env: dict[str, str], tmp_path: Path) -> None:
     ran = backup(env | {"BACKUP_LOG": str(tmp_path / "missing" / "log")}, tmp_path)
     assert "Warning: run log: " in ran.err
+
+
+def test_a_test_message_and_ping_are_said_to_have_arrived(
+    env: dict[str, str], tmp_path: Path, receiver: Web, small: Database, store: Path
+) -> None:
+    env["PING_URL"] = f"http://127.0.0.1:{receiver.port}/{TOKEN}?rid=1"
+    ran = pgbackup("notify", env=env, cwd=tmp_path)
+    assert (ran.code, ran.err) == (0, ""), ran.said
+    assert ran.out == "notification 1 (json): took it\nping: took it\n"
+    (message,) = receiver.messages
+    assert (message["type"], message["title"]) == ("info", "test: a test message of pgbackup")
+    for said in ("only a test", "Newest good backup: none", f"Database: {small.name}", "Host: "):
+        assert said in message["message"]
+    # Neither a start nor a success: nobody may take it for a backup.
+    assert [path for path in receiver.paths if "?" in path] == [f"POST /{TOKEN}/log?rid=1"]
+    assert list(store.iterdir()) == []
+
+
+def test_a_test_message_says_of_each_service_why_it_did_not_arrive(
+    env: dict[str, str], tmp_path: Path, receiver: Web
+) -> None:
+    urls = (told_at(receiver.port), told_at(free_port()), f"nonsense://{TOKEN}")
+    env |= {"NOTIFY_URLS": " ".join(urls), "PING_URL": f"http://127.0.0.1:{free_port()}/{TOKEN}"}
+    ran = pgbackup("notify", "--json", env=env, cwd=tmp_path)
+    assert ran.code == 2, ran.said
+    assert [(told["name"], told["problem"]) for told in ran.json["told"]] == [
+        ("notification 1 (json)", None),
+        ("notification 2 (json)", "it could not be reached, or refused"),
+        ("notification 3 (nonsense)", "Apprise knows no such URL"),
+        ("ping", "no connection"),
+    ]
+    assert TOKEN not in ran.said
+    assert len(receiver.messages) == 1
+
+
+def test_who_names_nobody_to_tell_hears_that(env: dict[str, str], tmp_path: Path) -> None:
+    del env["NOTIFY_URLS"]
+    ran = pgbackup("notify", env=env, cwd=tmp_path)
+    assert ran.code == 2
+    assert "Nobody is told how runs of test go." in ran.err
