@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from . import clients, pgrestore, postgres
 from .catalog import Target
-from .errors import VerificationError
+from .clients import Client
+from .errors import ConfigError, VerificationError
 from .pgrestore import Order
 from .postgres import Session
 from .progress import Progress
@@ -33,12 +34,25 @@ def fill(job: Job, place: Place, progress: Progress) -> None:
         _compare(inside, job.source, progress)
 
 
+def problems(job: Job, reached: Target) -> list[str]:
+    """What keeps pg_restore from being run here, known before anything is made."""
+    try:
+        _client(job, reached)
+    except ConfigError as error:
+        return [f"{error.what.rstrip('.')}: {error.do}"]
+    return []
+
+
+def _client(job: Job, reached: Target) -> Client:
+    major = max(job.server.major, job.source.archive_major)
+    return clients.find(major, tls=reached.tls, pg_bin=job.wish.pg_bin)
+
+
 def _order(job: Job, reached: Target) -> Order:
     source, server = job.source, job.server
-    major = max(server.major, source.archive_major)
     jobs = job.wish.jobs if job.whole else 1
     return Order(
-        clients.find(major, tls=reached.tls, pg_bin=job.wish.pg_bin),
+        _client(job, reached),
         source.path,
         reached,
         server.major,

@@ -83,6 +83,7 @@ def _into(source: Source, place: Place, wish: Wish, progress: Progress) -> Outco
         problems = [
             *restoreplan.refusals(session, job),
             *readiness.problems(session, job.server, restoreplan.need(job)),
+            *filling.problems(job, session.target()),
         ]
         if problems:
             raise RefusedError(

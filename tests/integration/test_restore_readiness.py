@@ -201,3 +201,9 @@ def test_everything_that_is_missing_is_said_at_once(chat: Restoring, any_server:
             f'ALTER TABLE app.messages OWNER TO postgres; DROP OWNED BY "{name}_one", '
             f'"{name}_two"; DROP ROLE "{name}_one", "{name}_two"'
         )
+
+
+def test_a_missing_pg_restore_is_said_with_the_rest(chat: Restoring, tmp_path: Path) -> None:
+    ran = chat.run("--dry-run", BACKUP_PG_BIN=str(tmp_path))
+    assert ran.code == 8, ran.said
+    assert f"- BACKUP_PG_BIN: there is no working pg_dump in {tmp_path}: Name the" in ran.err
