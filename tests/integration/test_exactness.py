@@ -14,6 +14,12 @@ from ..running import environment, pgbackup
 from ..servers import MAJORS, Database, Server, Servers
 
 
+@pytest.fixture(scope="session", params=(18, 17, 16, 15))
+def any_server(request: pytest.FixtureRequest, servers: Servers) -> Server:
+    """Each server in turn, and Debian 13's 17."""
+    return servers.get(request.param)
+
+
 def take(database: Database, store: Path, **settings: str) -> Path:
     """One backup by the clients of the server's own major."""
     store.mkdir(exist_ok=True)
