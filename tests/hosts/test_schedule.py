@@ -12,7 +12,7 @@ from tests.running import SECRET
 from tests.servers import Database
 
 from . import deployment
-from .deployment import LOGS, Deployment, wait
+from .deployment import LOGS, STORE, Deployment, wait
 
 pytestmark = [pytest.mark.xdist_group("hosts-deployed"), pytest.mark.timeout(900)]
 
@@ -38,6 +38,8 @@ def scheduled(deployed: Deployment, chat: Database, receiver: Web) -> Iterator[D
     telling = {
         "backup_schedule_notify_urls": [f"json://{at}"],
         "backup_schedule_metrics_dir": METRICS,
+        "backup_schedule_max_age": "50h",
+        "backup_schedule_drill_timer": "*:*:0/20",
     }
     play = deployed.deploy("--diff", backup_schedule_databases=[entry], **telling)
     play.succeeded()
@@ -121,7 +123,31 @@ def test_a_failed_run_and_its_recovery_have_reached_a_receiver(
     assert f'pgbackup_suspect{{database="{chat.name}",environment="prod"}} 0.0' in metrics
 
 
-def test_a_timer_takes_the_place_of_cron(scheduled: Deployment, chat: Database) -> None:
+def test_logs_are_rotated_and_go_on(fast: Deployment) -> None:
+    fast.host.ssh("logrotate --force /etc/logrotate.d/pgbackup-prod")
+    fresh = f"test -s {LOGS}/prod.jsonl && test -s {LOGS}/prod.log && echo both || :"
+    wait(lambda: fast.host.said(fresh), 60, "record after the rotation")
+    owners = fast.host.said(f"stat --format '%a %U' {LOGS}/prod.jsonl {LOGS}/prod.log")
+    assert owners.splitlines() == ["600 pgbackup-prod"] * 2
+    older = fast.host.said(f"tail -n 1 {LOGS}/prod.jsonl.1")
+    assert json.loads(older)["environment"] == "prod"
+
+
+def test_a_test_message_goes_out_from_the_host(scheduled: Deployment, receiver: Web) -> None:
+    ran = scheduled.checkout.invoke("notify", "--env", "prod")
+    assert (ran.code, ran.out) == (0, "notification 1 (json): took it\nping: took it\n"), ran.said
+    assert "prod: a test message of pgbackup" in {m["title"] for m in receiver.messages}
+    assert f"POST /{TOKEN}/log" in receiver.paths
+
+
+def test_status_asks_for_the_age_that_the_role_says(scheduled: Deployment) -> None:
+    (state,) = scheduled.pgbackup("status", "--env", "prod", "--json").json["environments"]
+    assert state["max_age"] == 50 * 3600
+
+
+def test_a_timer_takes_the_place_of_cron(
+    scheduled: Deployment, chat: Database, receiver: Web
+) -> None:
     entry = deployment.described(chat, SECRET, timer="*:*:0/5", settings={"KEEP_LAST": 3})
     scheduled.deploy(backup_schedule_databases=[entry]).succeeded()
     assert scheduled.host.said("ls /etc/cron.d | grep pgbackup || :") == ""
@@ -129,11 +155,32 @@ def test_a_timer_takes_the_place_of_cron(scheduled: Deployment, chat: Database) 
     wait(lambda: scheduled.names() - before, 30, "new backup")
     assert scheduled.host.said("systemctl show --property Result pgbackup-prod") == "Result=success"
     assert "pgbackup-prod.drill.timer" in scheduled.host.said("systemctl list-timers --no-pager")
-    scheduled.host.ssh("systemctl start pgbackup-prod.drill.service")
-    assert scheduled.host.said(f"grep -o 'drill of prod ended with .*' {LOGS}/prod.log") == (
-        "drill of prod ended with 0"
-    )
+    drilled = f"grep 'drill of prod ended with 0' {LOGS}/prod.log || :"
+    wait(lambda: scheduled.host.said(drilled), 60, "drill")
     assert scheduled.deploy().succeeded().changed == []
+    damaged = _damage_the_newest(scheduled)
+    title = f"prod: drill of {chat.name} FAILED"
+
+    def told() -> list[str]:
+        said = [m["message"] for m in receiver.messages if m["title"] == title]
+        return [text for text in said if "exit code 5" in text]
+
+    try:
+        (message, *_) = wait(told, 60, "message about the drill")
+    finally:
+        scheduled.host.ssh(f"rm -r {damaged}")  # the host goes on to serve other tests
+    assert "toc.dat" in message
+
+
+def _damage_the_newest(deployed: Deployment) -> str:
+    """Take a byte of the newest backup's data, and let no newer one come; its directory."""
+    deployed.host.ssh(
+        "systemctl stop pgbackup-prod.timer;"
+        " while systemctl is-active --quiet pgbackup-prod; do sleep 0.2; done"
+    )
+    newest = deployed.host.said(f"ls -d {STORE}/prod/*_prod_*Z | tail -n 1")
+    deployed.host.ssh(f"truncate --size -1 {newest}/toc.dat")
+    return newest
 
 
 def _last_line(deployed: Deployment) -> str:
