@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import clients, describe, listing, manifest, postgres, preflight, prune, verify
+from . import abilities, clients, describe, listing, manifest, postgres, preflight, prune, verify
 from . import dump as dumping
 from .clients import Client
 from .errors import BackupError, ReplayConflictError, StorageError, VerificationError
@@ -78,7 +78,10 @@ def _preflight(
     facts = session.facts()
     preflight.check(session.tables(), settings.required_tables, facts.user)
     preflight.check_space(store, facts, earlier)
-    return clients.find(facts.major, tls=session.target().tls, pg_bin=settings.pg_bin)
+    client = clients.find(facts.major, tls=session.target().tls, pg_bin=settings.pg_bin)
+    if settings.compression == "zstd":
+        abilities.check_zstd(client)
+    return client
 
 
 def _take_twice(

@@ -54,9 +54,16 @@ def find(server_major: int, *, tls: bool, pg_bin: Path | None, root: Path = Path
 
 def newest(pg_bin: Path | None, root: Path = Path("/")) -> Client | None:
     """The newest client at hand, to read an archive of unknown origin; None without any."""
-    places = [_client(pg_bin, tls=True)] if pg_bin else available(root)
-    found = [client for client in places if client]
+    found = at_hand(pg_bin, root)
     return max(found, key=lambda client: (client.major, client.minor), default=None)
+
+
+def at_hand(pg_bin: Path | None, root: Path = Path("/")) -> list[Client]:
+    """The one in `pg_bin` if that is named, else every one that is installed."""
+    if not pg_bin:
+        return available(root)
+    named = _client(pg_bin, tls=True)
+    return [named] if named else []
 
 
 def available(root: Path) -> list[Client]:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import __version__, contents, manifest, streams
+from . import __version__, contents, manifest, packing, streams
 from .catalog import Column, Table
 from .clients import Client
 from .contents import Contents
@@ -38,9 +38,15 @@ def describe(
     """
     found = contents.read(directory, client)
     _check_complete(found, dumped)
-    text = restore_md(name, dumped, client, has_globals=(directory / manifest.GLOBALS).exists())
+    text = restore_md(
+        name,
+        dumped,
+        client,
+        has_globals=(directory / manifest.GLOBALS).exists(),
+        zstd=any(directory.glob(f"*{packing.ZST}")),
+    )
     (directory / manifest.RESTORE).write_text(text, encoding="utf-8")
-    paths = {oid: _data_file(directory, file) for oid, file in found.files.items()}
+    paths = {oid: packing.found(directory / file) for oid, file in found.files.items()}
     data = {oid: one.facts for oid, one in dumped.copied.items()}
     data |= _read_data({oid: paths[oid] for oid in paths if oid not in data}, jobs, progress)
     _compare_rows(dumped, data)
@@ -95,12 +101,6 @@ def _check_complete(found: Contents, dumped: Dumped) -> None:
 def _has_data(table: Table) -> bool:
     """Whether the archive must hold its data; an extension decides for its own tables."""
     return not table.parent and not table.extension
-
-
-def _data_file(directory: Path, file: str) -> Path:
-    """A table's data file: raw if it is there, else gzip, as pg_restore looks for it."""
-    raw = directory / file
-    return raw if raw.exists() else raw.with_name(raw.name + ".gz")
 
 
 def _read_data(paths: Mapping[int, Path], jobs: int, progress: Progress) -> dict[int, DataFacts]:

@@ -9,8 +9,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import checks, clients, equality, places, postgres, rehearsal, streams, toc, verify
+from . import (
+    abilities,
+    checks,
+    clients,
+    equality,
+    places,
+    postgres,
+    rehearsal,
+    streams,
+    toc,
+    verify,
+)
 from .checks import Check, Outcome, Recovery, Verification
+from .clients import Client
 from .conninfo import Connection
 from .equality import Findings
 from .errors import BackupError, DatabaseError, RefusedError, ToolError, VerificationError
@@ -122,7 +134,7 @@ def _drill(
         for note in place.notes:
             progress.note(note)
         _check_place(place, found)
-        restored = _restored(subject, place, progress)
+        restored = _restored(subject, place, _reader(subject, place, wish), progress)
         with postgres.connect(_quiet(place)) as session:
             phases = dict(restored.phases)
             seconds = round(sum(phases.values()), 3)
@@ -196,10 +208,24 @@ def _check_place(place: Place, found: Manifest) -> None:
         raise CannotJudgeError("; ".join(lacking), "Name a server that has it in BACKUP_DRILL_URL.")
 
 
-def _restored(subject: Subject, place: Place, progress: Progress) -> Restored:
+def _reader(subject: Subject, place: Place, wish: Wish) -> Client:
+    """A client whose pg_restore reads the archive; CannotJudgeError if there is none."""
+    needed = places.major(str(subject.contents.header.dump_version))
+    others = [client for client in clients.at_hand(wish.pg_bin) if client.major >= needed]
+    found = abilities.reader(place.client, others, zstd=subject.found.zstd)
+    if not found:
+        raise CannotJudgeError(
+            "the archive is compressed by zstd, which no pg_restore at hand can read (name clients "
+            f"of version {needed} or newer that can in BACKUP_PG_BIN)",
+            "Install clients that were built with zstd, as Debian 13's are.",
+        )
+    return found
+
+
+def _restored(subject: Subject, place: Place, client: Client, progress: Progress) -> Restored:
     """Restore; an error that the backup is not to blame for is no verdict on it."""
     try:
-        return rehearsal.restore(subject, place, progress)
+        return rehearsal.restore(subject, place, client, progress)
     except (ToolError, DatabaseError) as error:
         if _is_about_the_place(error, place):
             raise CannotJudgeError(error.what.rstrip("."), error.do) from error

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import definitions, multiset, postgres, probes, processes, streams, toc
+from . import definitions, multiset, packing, postgres, probes, processes, streams, toc
 from .errors import ToolError
 from .manifest import Manifest, TablePart
 from .places import Place, Subject, major
@@ -220,7 +220,7 @@ def large_objects(session: Session, subject: Subject) -> Findings:
 
 def _pieces(session: Session, oid: int) -> Iterator[bytes]:
     offset = 0
-    while piece := session.query(_PIECE, oid, offset, streams.BLOCK)[0][0]:
+    while piece := session.query(_PIECE, oid, offset, packing.BLOCK)[0][0]:
         yield piece
         offset += len(piece)
 

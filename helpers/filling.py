@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import clients, pgrestore, postgres
+from . import abilities, clients, pgrestore, postgres
 from .catalog import Target
 from .clients import Client
 from .errors import ConfigError, VerificationError
@@ -35,11 +35,17 @@ def fill(job: Job, place: Place, progress: Progress) -> None:
 
 
 def problems(job: Job, reached: Target) -> list[str]:
-    """What keeps pg_restore from being run here, known before anything is made."""
+    """What keeps pg_restore from reading the archive here, known before anything is made."""
     try:
-        _client(job, reached)
+        client = _client(job, reached)
     except ConfigError as error:
         return [f"{error.what.rstrip('.')}: {error.do}"]
+    packed = job.source.manifest.zstd and not job.wish.schema_only
+    if packed and not abilities.reads_zstd(client):
+        return [
+            f"the backup is compressed by zstd, which pg_restore {client.version} in "
+            f"{client.bin_dir} cannot read: name clients that can in BACKUP_PG_BIN"
+        ]
     return []
 
 

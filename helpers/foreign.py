@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from . import clients, loops, manifest, processes, streams, tarballs, toc
+from . import clients, loops, manifest, packing, processes, streams, tarballs, toc
 from .errors import ConfigError, VerificationError
 
 _DUMP = re.compile(
@@ -85,15 +85,15 @@ def _check_plain(path: Path, head: bytes, tail: bytes) -> None:
 def _read_directory(path: Path) -> None:
     """What pg_restore passes over: files that are empty, cut off at an end, or not in the archive.
 
-    It takes an empty data file for a table without rows (pg_backup_directory.c). Compression
-    other than gzip is left to it.
+    It takes an empty data file for a table without rows (pg_backup_directory.c), and zstd's data
+    that is cut off for whole. lz4 is left to it.
     """
     tables = _table_files(path)
     for file in sorted(path.iterdir()):
-        if file.name.removesuffix(".gz") in tables:
-            streams.table_data(file)
-        elif file.name.endswith((".dat", ".gz", ".toc")):
-            streams.read_to_end(file)
+        if packing.bare(file.name) in tables:
+            streams.table_data(file, packing.WIDEST)
+        elif file.name.endswith((".dat", ".gz", ".zst", ".toc")):
+            streams.read_to_end(file, packing.WIDEST)
     _check_large_objects(path)
 
 

@@ -83,7 +83,8 @@ KEYS: Final[dict[str, Key]] = {
         field="binary_from",
     ),
     "BACKUP_COMPRESSION": Key(
-        "auto compresses tables that shrink and leaves embeddings as they are; gzip, none",
+        "auto compresses tables that shrink, by gzip, and leaves embeddings as they are; gzip and "
+        "zstd compress every table, zstd for a pg_restore of 16 or newer that has it; none",
         "auto",
         field="compression",
     ),

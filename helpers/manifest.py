@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, ValidationError
 from pydantic_core import from_json
 
-from . import streams
+from . import packing, streams
 from .errors import VerificationError
 
 SCHEMA_VERSION = 1
@@ -193,6 +193,11 @@ class Manifest(Model):
     notes: Annotated[tuple[str, ...], FailFast()] = ()
     toc_unknown: Annotated[str | None, Field(exclude_if=lambda why: why is None)] = None
     suspect: Annotated[tuple[str, ...], FailFast()] = ()
+
+    @property
+    def zstd(self) -> bool:
+        """Whether a pg_restore that was built with zstd is needed."""
+        return any(part.path.endswith(packing.ZST) for part in self.files)
 
     def to_json(self) -> str:
         """The manifest file's content."""

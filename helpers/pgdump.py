@@ -11,11 +11,14 @@ from . import processes
 from .catalog import Facts, Table, Target
 from .clients import Client
 from .errors import BackupError, DatabaseError, ReplayConflictError, StorageError, ToolError
+from .packing import ZSTD_LEVEL
 from .postgres import Session
 
 LEVEL = 1
 """gzip's cheapest level: docs/performance.md has what the others cost. Only gzip and raw files
 are read by every pg_restore."""
+
+_COMPRESS = {"none": "0", "zstd": f"zstd:{ZSTD_LEVEL}"}
 
 EXCLUDE_BYTES = 1_000_000
 """Names of excluded tables that fit on a command line, with room for the environment."""
@@ -41,7 +44,7 @@ _STARTED = re.compile(r'dumping contents of table "(.*)"$')
 
 @dataclass(frozen=True)
 class Order:
-    """What to dump and how: `lock_timeout` in seconds, `compression` auto, gzip or none."""
+    """What to dump and how: `lock_timeout` in seconds, `compression` auto, gzip, zstd or none."""
 
     client: Client
     facts: Facts
@@ -91,7 +94,7 @@ def _argv(
         "--format=directory",
         f"--file={directory}",
         f"--jobs={order.jobs}",
-        f"--compress={0 if order.compression == 'none' else LEVEL}",
+        f"--compress={_COMPRESS.get(order.compression, LEVEL)}",
         f"--snapshot={order.snapshot}",
         f"--lock-wait-timeout={order.lock_timeout}s",
         f"--encoding={order.facts.encoding}",

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from . import pgrestore, postgres, toc
+from .clients import Client
 from .pgrestore import Order
 from .places import Place, Subject
 from .progress import Progress
@@ -36,8 +37,8 @@ class Restored:
     replaced: frozenset[str]
 
 
-def restore(subject: Subject, place: Place, progress: Progress) -> Restored:
-    """Restore the archive into the place; pgrestore's errors.
+def restore(subject: Subject, place: Place, client: Client, progress: Progress) -> Restored:
+    """Restore the archive into the place by the client's pg_restore; pgrestore's errors.
 
     On a server of its own the definitions are restored by a superuser, and what runs functions of
     the archive on its rows, the data and what is built of it, by a role that is none.
@@ -47,7 +48,7 @@ def restore(subject: Subject, place: Place, progress: Progress) -> Restored:
     sizes = {table.qualified: table.bytes for table in subject.found.tables}
     with postgres.connect(place.admin) as session:
         admin = Order(
-            client=place.client,
+            client=client,
             directory=subject.directory,
             target=session.target(),
             server_major=place.server_major,

@@ -14,10 +14,10 @@ from .catalog import Target
 from .clients import Client
 from .errors import ToolError
 from .manifest import TablePart
+from .packing import BLOCK
 from .postgres import Session
 from .processes import Group
 from .sqltext import quoted
-from .streams import BLOCK
 
 LARGE = 4 << 20
 """Tables of as many bytes are read by a psql each, several at once; its start costs some 10 ms."""

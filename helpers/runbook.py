@@ -22,7 +22,7 @@ def _templates() -> Environment:
     )
 
 
-def restore_md(name: Name, dumped: Dumped, client: Client, *, has_globals: bool) -> str:
+def restore_md(name: Name, dumped: Dumped, client: Client, *, has_globals: bool, zstd: bool) -> str:
     """The text of RESTORE.md, with the commands quoted for a POSIX shell."""
     return (
         _templates()
@@ -40,6 +40,7 @@ def restore_md(name: Name, dumped: Dumped, client: Client, *, has_globals: bool)
             locale="" if dumped.facts.encoding == "UTF8" else _locale(dumped.facts.collation),
             connection=shlex.quote(_connection(dumped.facts.database)),
             has_globals=has_globals,
+            zstd=zstd,
             binary=len(dumped.copied),
         )
     )

@@ -61,10 +61,8 @@ def _tables(value: object) -> object:
 
 
 def _compression(value: object) -> object:
-    if value in {"zstd", "lz4"}:
-        raise ValueError(
-            f"{value} is not written: many a pg_restore cannot read it; auto, gzip, none"
-        )
+    if value == "lz4":
+        raise ValueError("lz4 is not written: it saves less than zstd; auto, gzip, zstd, none")
     return value
 
 
@@ -109,7 +107,9 @@ class Settings(BaseModel):
     pg_bin: Path | None = None
     format: Literal["binary", "text"] = "binary"
     binary_from: int = Field(default=1048576, ge=0)
-    compression: Annotated[Literal["auto", "gzip", "none"], BeforeValidator(_compression)] = "auto"
+    compression: Annotated[
+        Literal["auto", "gzip", "zstd", "none"], BeforeValidator(_compression)
+    ] = "auto"
     drill_url: Annotated[Connection | None, BeforeValidator(_reached)] = None
     drill_dir: Path | None = None
     max_shrink: int = Field(default=50, ge=1, le=100)

@@ -1,4 +1,4 @@
-"""Where a copied table goes: one file, raw or gzip, hashed as its blocks pass."""
+"""Where a copied table goes: one file, raw or compressed, hashed as its blocks pass."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from pathlib import Path
 
 from isal import isal_zlib
 
+from . import packing
 from .errors import ToolError
-from .streams import BLOCK, SIGNATURE, TRAILER, DataFacts, FileFacts
+from .packing import BLOCK
+from .streams import SIGNATURE, TRAILER, DataFacts, FileFacts
 
 WORTHWHILE = 0.8
 """By default data is compressed if it shrinks to less than this share: text does, embeddings do
@@ -24,11 +26,12 @@ _GZIP = 31  # zlib's window bits for a gzip header
 
 
 class Sink:
-    """A data file being written; `path` is its name if it stays raw, .gz is added if not.
+    """A data file being written; `path` is its name if it stays raw, .gz or .zst is added if not.
 
-    `compression` is auto, gzip or none. With auto the first block decides. What comes later can
-    change it: in a gzip file each block is a member of its own, stored where it does not shrink; a
-    raw file is written anew as gzip once all that came so far would be worth it.
+    `compression` is auto, gzip, zstd or none. With auto the first block decides between gzip and
+    raw. What comes later can change it: in a gzip file each block is a member of its own, stored
+    where it does not shrink; a raw file is written anew as gzip once all that came so far would be
+    worth it.
     """
 
     def __init__(self, path: Path, compression: str) -> None:
@@ -38,7 +41,8 @@ class Sink:
         self._held: list[bytes] = []
         self._held_size = 0
         self._file: _File | None = None
-        self._gzip = False
+        self._packed = False
+        self._zstd = packing.zstd_packer() if compression == "zstd" else None
         self._shrinks = True
         self._estimate = 0.0
         self._stream = hashlib.sha256()
@@ -66,7 +70,7 @@ class Sink:
         self._file.sync()
         self.close()
         stream = self._stream.hexdigest()
-        digest = self._file.digest.hexdigest() if self._gzip else stream
+        digest = self._file.digest.hexdigest() if self._packed else stream
         return DataFacts(FileFacts(self._file.size, digest), rows, self._stream_size, stream)
 
     def close(self) -> None:
@@ -88,7 +92,7 @@ class Sink:
         self._stream.update(block)
         self._stream_size += len(block)
         self._end = (self._end + block[-len(TRAILER) :])[-len(TRAILER) :]
-        if self._gzip:
+        if self._packed:
             file.write_hashed(self._member(block))
         else:
             file.write(block)
@@ -101,11 +105,12 @@ class Sink:
                 f"The copy of {self.path.name} is not a binary COPY stream.",
                 "Set BACKUP_FORMAT=text, and report it with the versions of server and client.",
             )
-        self._gzip = self._compression == "gzip" or (
+        self._packed = self._compression in {"gzip", "zstd"} or (
             self._compression == "auto" and _packed_share(first) < WORTHWHILE
         )
-        if self._gzip:
-            self.path = self.path.with_name(f"{self.path.name}.gz")
+        if self._packed:
+            suffix = packing.ZST if self._zstd else packing.GZ
+            self.path = self.path.with_name(self.path.name + suffix)
         self._file = _File(self.path)
         return self._file
 
@@ -120,8 +125,8 @@ class Sink:
     def _write_anew(self) -> None:
         """Write what is there once more as gzip: a raw file cannot go on as one."""
         self.close()
-        raw, self._gzip = self.path, True
-        self.path = raw.with_name(f"{raw.name}.gz")
+        raw, self._packed = self.path, True
+        self.path = raw.with_name(raw.name + packing.GZ)
         self._file = _File(self.path)
         with raw.open("rb", buffering=0) as file:
             while block := file.read(BLOCK):
@@ -129,7 +134,9 @@ class Sink:
         raw.unlink()
 
     def _member(self, block: bytes) -> bytes:
-        """The block as a gzip member: every gzip reader takes one behind the other for one."""
+        """The block, compressed: every reader takes one such behind the other for one stream."""
+        if self._zstd:
+            return self._zstd(block)
         if self._shrinks or _packed_share(_sample(block)) < self._limit:
             packed = isal_zlib.compress(block, _LEVEL, _GZIP)
             self._shrinks = len(packed) < self._limit * len(block)

@@ -12,12 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from isal import isal_zlib
-
+from . import packing
 from .errors import VerificationError
-
-BLOCK = 1 << 20
-"""Bytes read at once; what a block decompresses to is taken in pieces of the same size."""
+from .packing import BLOCK
 
 TERMINATOR = b"\\.\n\n\n"
 """What pg_dump writes behind the rows of a table (pg_dump.c: dumpTableData_copy)."""
@@ -25,8 +22,6 @@ TERMINATOR = b"\\.\n\n\n"
 SIGNATURE = b"PGCOPY\n\xff\r\n\0"
 TRAILER = b"\xff\xff"
 """How a binary COPY stream begins and ends (PostgreSQL documentation, COPY, Binary Format)."""
-
-_GZIP = 31  # zlib's window bits for a gzip header
 
 
 @dataclass(frozen=True)
@@ -61,22 +56,22 @@ def file_facts(path: Path) -> FileFacts:
     return reader.facts()
 
 
-def read_to_end(path: Path) -> FileFacts:
+def read_to_end(path: Path, window: int = packing.WINDOW) -> FileFacts:
     """The same, for a file whose content only has to decompress (a large object, a list)."""
     reader = _Reader(path)
-    for _ in _content(reader, path):
+    for _ in _content(reader, path, window):
         pass
     return reader.facts()
 
 
-def table_data(path: Path) -> DataFacts:
+def table_data(path: Path, window: int = packing.WINDOW) -> DataFacts:
     """Read the text COPY data of one table to its end.
 
     Raises VerificationError if it does not decompress or lacks pg_dump's terminator.
     """
     reader = _Reader(path)
     digest, rows, size, held = hashlib.sha256(), 0, 0, b""
-    for piece in _content(reader, path):
+    for piece in _content(reader, path, window):
         ready, held = _hold_back(held + piece)
         digest.update(ready)
         rows += ready.count(b"\n")
@@ -93,7 +88,7 @@ def binary_data(path: Path) -> DataFacts:
     the end of a row, PostgreSQL itself would restore it without an error.
     """
     reader = _Reader(path)
-    raw = path.suffix != ".gz"
+    raw = not packing.is_packed(path)
     digest, size, begin, end = hashlib.sha256(), 0, b"", b""
     for piece in _content(reader, path):
         if not raw:  # else it is the file's own, which the reader has
@@ -118,7 +113,7 @@ def ends(path: Path, length: int, *, gzipped: bool) -> tuple[bytes, bytes]:
     """The first and the last bytes of a file's content, all of it read (and decompressed)."""
     head = tail = b""
     reader = _Reader(path)
-    for piece in _inflate(reader, path) if gzipped else reader.blocks():
+    for piece in _named(packing.gunzip(reader.blocks()), path) if gzipped else reader.blocks():
         head = head if len(head) >= length else (head + piece)[:length]
         tail = (tail + piece)[-length:]
     return head, tail
@@ -184,28 +179,17 @@ def _forget_cache(file: BinaryIO) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _content(reader: _Reader, path: Path) -> Iterator[bytes]:
-    """The file's content: decompressed if its name says gzip, as pg_restore decides it."""
-    return _inflate(reader, path) if path.suffix == ".gz" else reader.blocks()
+def _content(reader: _Reader, path: Path, window: int = packing.WINDOW) -> Iterator[bytes]:
+    """The file's content: decompressed if its name says so, as pg_restore decides it."""
+    return _named(packing.unpacked(reader.blocks(), path, window), path)
 
 
-def _inflate(reader: _Reader, path: Path) -> Iterator[bytes]:
-    """The content of one gzip member after the other."""
-    inflate = None
+def _named(pieces: Iterator[bytes], path: Path) -> Iterator[bytes]:
+    """The pieces; what is wrong with them is said of the file."""
     try:
-        for block in reader.blocks():
-            while block:
-                inflate = inflate or isal_zlib.decompressobj(wbits=_GZIP)
-                yield inflate.decompress(block, BLOCK)
-                block = inflate.unconsumed_tail  # noqa: PLW2901
-                if inflate.eof:
-                    block, inflate = inflate.unused_data, None  # noqa: PLW2901
-        while inflate and not inflate.eof and (rest := inflate.decompress(b"", BLOCK)):
-            yield rest
-    except isal_zlib.error as error:  # type: ignore[misc] # its stub calls the class a variable
-        raise _bad(path, f"does not decompress ({error})") from error
-    if not reader.size or (inflate and not inflate.eof):
-        raise _bad(path, "is cut off: its compressed data has no end")
+        yield from pieces
+    except packing.Broken as error:
+        raise _bad(path, str(error)) from error
 
 
 def _bad(path: Path, how: str) -> VerificationError:

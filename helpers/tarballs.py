@@ -6,7 +6,7 @@ import os
 import tarfile
 from pathlib import Path
 
-from . import streams
+from . import packing, streams
 from .errors import VerificationError
 
 _BLOCK = tarfile.BLOCKSIZE
@@ -37,7 +37,7 @@ def check(path: Path) -> None:
         file.seek(position)
         if size - position < _END:
             raise _bad(path, "is cut off")
-        while block := file.read(streams.BLOCK):
+        while block := file.read(packing.BLOCK):
             if any(block):
                 raise _bad(path, f"goes on behind its end, at byte {position:,}")
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from .tocfile import (
     SUPPORTED,
+    TAR,
     Entry,
     Header,
     Toc,
@@ -22,6 +23,7 @@ from .tocfile import (
 __all__ = (
     "LIMIT",
     "SUPPORTED",
+    "TAR",
     "Entry",
     "Header",
     "Toc",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import checks, manifest, streams, toc
+from . import checks, manifest, packing, streams, toc
 from .checks import Check, Verification
 from .errors import VerificationError
 from .manifest import FilePart, Manifest, TablePart
@@ -175,7 +175,7 @@ def _tables_differ(contents: Toc, found: Manifest) -> bool:
         for e in toc.table_data(contents)
     )
     expected = Counter(
-        (str(t.oid), t.file.removesuffix(".gz"), *((t.schema_, t.name) if named else ()))
+        (str(t.oid), packing.bare(t.file), *((t.schema_, t.name) if named else ()))
         for t in found.tables
     )
     return actual != expected
@@ -216,7 +216,7 @@ def _facts(path: Path, table: TablePart | None) -> FileFacts | DataFacts | str:
         if table:
             read = streams.binary_data if table.format == "binary" else streams.table_data
             return read(path)
-        return streams.read_to_end(path) if path.suffix == ".gz" else streams.file_facts(path)
+        return streams.read_to_end(path) if packing.is_packed(path) else streams.file_facts(path)
     except VerificationError as error:
         return error.what
 

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from helpers import streams
+from helpers.packing import BLOCK
 from helpers.sinks import Sink
-from helpers.streams import BLOCK, SIGNATURE, TRAILER, DataFacts
+from helpers.streams import SIGNATURE, TRAILER, DataFacts
 
 HEADER = SIGNATURE + bytes(8)
 NOISE = os.urandom
@@ -76,12 +77,18 @@ def test_what_stops_to_shrink_is_stored_in_the_gzip_file_and_may_shrink_again(
     assert facts.file.size < 6.1 * BLOCK + 5 * 0.7 * BLOCK
 
 
-@pytest.mark.parametrize("compression", ["gzip", "none"])
-def test_what_was_asked_for_holds_whatever_comes(tmp_path: Path, compression: str) -> None:
+@pytest.mark.parametrize(
+    ("compression", "suffix"), [("gzip", ".gz"), ("zstd", ".zst"), ("none", ".dat")]
+)
+def test_what_was_asked_for_holds_whatever_comes(
+    tmp_path: Path, compression: str, suffix: str
+) -> None:
     pieces = [NOISE(BLOCK), text(2 * BLOCK), NOISE(BLOCK)]
     path, facts = written(tmp_path / "1.dat", pieces, compression)
-    assert path.suffix == (".gz" if compression == "gzip" else ".dat")
+    assert path.suffix == suffix
     assert facts.file.size < 1.01 * facts.bytes
+    if compression != "none":
+        assert facts.file.size < 0.8 * facts.bytes
 
 
 def test_gzip_itself_reads_the_file(tmp_path: Path) -> None:
@@ -94,7 +101,7 @@ def test_gzip_itself_reads_the_file(tmp_path: Path) -> None:
 def test_writing_anew_is_flat_in_memory(tmp_path: Path) -> None:
     code = (
         "import os, sys, pathlib; from helpers.sinks import Sink\n"
-        "from helpers.streams import SIGNATURE, TRAILER, BLOCK\n"
+        "from helpers.packing import BLOCK; from helpers.streams import SIGNATURE, TRAILER\n"
         "def peak(): return int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])\n"
         "sink = Sink(pathlib.Path(sys.argv[1]), 'auto'); before = peak()\n"
         "sink.write(SIGNATURE + bytes(8) + os.urandom(BLOCK))\n"

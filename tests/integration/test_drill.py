@@ -213,7 +213,7 @@ def restored(original: Path, server: Server) -> Iterator[tuple[Place, Subject]]:
     contents = toc.parse((original / "toc.dat").read_bytes())
     subject = Subject(original, found, contents, 2)
     with places.at_url(postgres.parameters(server.url()), subject, server.bin_dir) as place:
-        drilling.rehearsal.restore(subject, place, Quiet(silent=True))
+        drilling.rehearsal.restore(subject, place, place.client, Quiet(silent=True))
         yield place, subject
 
 

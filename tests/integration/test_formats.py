@@ -108,14 +108,13 @@ def test_an_unknown_format_is_a_configuration_error(database: Database, tmp_path
     assert "BACKUP_FORMAT" in ran.err
 
 
-@pytest.mark.parametrize("compression", ["zstd", "lz4"])
-def test_a_compression_that_not_every_pg_restore_reads_is_refused_by_its_name(
-    database: Database, tmp_path: Path, compression: str
+def test_a_compression_that_is_not_written_is_refused_by_its_name(
+    database: Database, tmp_path: Path
 ) -> None:
-    env = environment(database.url, tmp_path, BACKUP_COMPRESSION=compression)
+    env = environment(database.url, tmp_path, BACKUP_COMPRESSION="lz4")
     ran = pgbackup("backup", env=env, cwd=tmp_path)
     assert ran.code == 2
-    assert f"BACKUP_COMPRESSION: {compression} is not written" in ran.err
+    assert "BACKUP_COMPRESSION: lz4 is not written" in ran.err
 
 
 NOISE = """(SELECT decode(string_agg(md5(random()::text || i || n), ''), 'hex')
