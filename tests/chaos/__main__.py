@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import random
 import shutil
+import signal
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,29 +31,43 @@ END = "<!-- this was written by make chaos -->\n"
 Round = Callable[[], tuple[str, Iterator[str]]]
 
 
+@dataclass(frozen=True)
+class Played:
+    """How many rounds of each kind, and the faults of each round that had some."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    found: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+
 def main() -> int:
     """Play what the arguments ask for; 1 if a fault was found."""
     parser = argparse.ArgumentParser(prog="make chaos")
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--minutes", type=float, default=threading.TIMEOUT_MAX / 60)
     parser.add_argument("--only", nargs="+", choices=sorted(SHARES), default=sorted(SHARES))
     parser.add_argument("--write", action="store_true")
     asked = parser.parse_args()
     shutil.rmtree(PLACE, ignore_errors=True)
     PLACE.mkdir()
     began = time.monotonic()
-    played, found = play(PLACE, asked.rounds, asked.seed, asked.only)
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    timer = threading.Timer(asked.minutes * 60, ended.set)
+    timer.daemon = True
+    timer.start()
+    played = play(PLACE, asked.rounds, asked.seed, asked.only, ended)
     shutil.rmtree(PLACE, ignore_errors=True)
     minutes = (time.monotonic() - began) / 60
-    text = report(played, found, asked.seed, minutes)
+    text = report(played, asked.seed, minutes)
     print(text)
     if asked.write:
         _keep(text)
-    return 1 if found else 0
+    return 1 if played.found else 0
 
 
 SHARES = {
-    "kill": 10,
+    "kill": 14,
     "cut": 6,
     "refuse": 4,
     "fill": 2,
@@ -67,25 +84,26 @@ SHARES = {
 
 
 def play(
-    place: Path, rounds: int, seed: int, kinds: list[str]
-) -> tuple[Counter[str], dict[str, list[str]]]:
-    """Play so many rounds of these kinds; how many of each, and the faults of each round."""
-    played: Counter[str] = Counter()
-    found: defaultdict[str, list[str]] = defaultdict(list)
+    place: Path, rounds: int, seed: int, kinds: list[str], ended: threading.Event | None = None
+) -> Played:
+    """Play so many rounds of these kinds, or fewer once it is `ended` before the next one."""
+    played = Played()
     chance = random.Random(seed)
     with ExitStack() as stack:
         at_hand = _kinds(place, stack, chance)
         able = [kind for kind in kinds if kind in at_hand]
         drawn = able + chance.choices(able, [SHARES[kind] for kind in able], k=rounds)
         for number, kind in enumerate(drawn[:rounds], start=1):
+            if ended and ended.is_set():
+                break
             what, faults = at_hand[kind]()
             wrong = list(faults)
-            played[kind] += 1
+            played.kinds[kind] += 1
             print(f"{number:>4} {what}: {'FAULT' if wrong else 'held'}", flush=True)
             for fault in wrong:
                 print(f"       {fault}", flush=True)
-                found[f"round {number}, {what}"].append(fault)
-    return played, dict(found)
+                played.found[f"round {number}, {what}"].append(fault)
+    return played
 
 
 def _kinds(place: Path, stack: ExitStack, chance: random.Random) -> dict[str, Round]:
@@ -140,16 +158,19 @@ MEANING = {
 }
 
 
-def report(played: Counter[str], found: dict[str, list[str]], seed: int, minutes: float) -> str:
+def report(played: Played, seed: int, minutes: float) -> str:
     """What was played and what was found, as Markdown."""
-    rows = [f"| {MEANING[kind]} | {number} |" for kind, number in played.items()]
+    total, kinds, found = played.kinds.total(), played.kinds, played.found
+    rows = [f"| {MEANING[kind]} | {number} |" for kind, number in kinds.items()]
+    killed = ", ".join(f"`{verb}` {number}" for verb, number in sorted(killing.struck.items()))
     lines = [
-        f"`make chaos ROUNDS={played.total()} SEED={seed}`, {datetime.now(UTC):%Y-%m-%d}, "
-        f"{minutes:.0f} minutes: {played.total()} rounds, {len(found)} of them with a fault.",
+        f"`make chaos ROUNDS={total} SEED={seed}`, {datetime.now(UTC):%Y-%m-%d}, "
+        f"{minutes:.0f} minutes: {total} rounds, {len(found)} of them with a fault.",
         "",
         "| fault | rounds |",
         "|---|--:|",
         *rows,
+        *([f"\nSIGKILL hit a living run of {killed}."] if killed else []),
         *[f"\n{where}: {'; '.join(faults)}" for where, faults in found.items()],
     ]
     return "\n".join(lines) + "\n"

@@ -33,8 +33,8 @@ def test_a_few_rounds_of_faults_cost_nobody_a_backup(
         if why := LACKING.get(kind, lambda: None)():
             assert REQUIRE_ALL not in os.environ, why
             pytest.skip(why)
-    _, found = play(tmp_path, rounds, 7, list(kinds))
-    assert not found
+    played = play(tmp_path, rounds, 7, list(kinds))
+    assert not played.found
 
 
 def test_every_kind_of_round_is_explained() -> None:

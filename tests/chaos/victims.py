@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from helpers import checks
+from helpers import checks, places
 from helpers.store import parse_name
 
 from .world import World, stock
@@ -56,6 +56,7 @@ def _equal(world: World) -> Iterator[str]:
     ended = world.run("drill", "--file", "latest")
     if ended.code:
         yield f"the latest backup does not drill equal: {ended.said}"
+    yield from (f"{left.name} was left over" for left in world.place.glob(f"{places.PREFIX}*"))
 
 
 def _at(world: World, database: str, sql: str) -> list[str]:

@@ -65,7 +65,8 @@ class World:
     def env(self) -> dict[str, str]:
         """The environment of every run here: two are kept, whatever else rules say."""
         rules = {f"KEEP_{rule}": "0" for rule in ("DAILY", "WEEKLY", "MONTHLY", "YEARLY")}
-        given = {"BACKUP_JOBS": "2", "KEEP_LAST": "2", **rules, **self.extra}
+        drills = {"BACKUP_DRILL_DIR": str(self.place)}
+        given = {"BACKUP_JOBS": "2", "KEEP_LAST": "2", **rules, **drills, **self.extra}
         return environment(self.url, self.store, **given)
 
     def execute(self, sql: str) -> None:
