@@ -19,7 +19,8 @@ from pathlib import Path
 from helpers.scratch import ScratchServer
 
 from ..running import PROJECT
-from . import clocks, crowds, disks, killing, mounting, outages, world
+from . import clocks, crowds, devices, disks, killing, mounting, outages, world
+from .devices import Device
 from .mounting import Mount
 from .world import World
 
@@ -79,6 +80,7 @@ SHARES = {
     "failover": 1,
     "clock": 1,
     "crowd": 1,
+    **dict.fromkeys(devices.MAKERS, 1),
 }
 """How often each kind of round comes, beside the others."""
 
@@ -91,6 +93,8 @@ def play(
     chance = random.Random(seed)
     with ExitStack() as stack:
         at_hand = _kinds(place, stack, chance)
+        for kind, why in lacking(kinds).items():
+            print(f"     {MEANING[kind]}: not played, {why}", flush=True)
         able = [kind for kind in kinds if kind in at_hand]
         drawn = able + chance.choices(able, [SHARES[kind] for kind in able], k=rounds)
         for number, kind in enumerate(drawn[:rounds], start=1):
@@ -104,6 +108,17 @@ def play(
                 print(f"       {fault}", flush=True)
                 played.found[f"round {number}, {what}"].append(fault)
     return played
+
+
+def lacking(kinds: list[str]) -> dict[str, str]:
+    """The kinds that this machine cannot play, and why."""
+    fuse = ("cut", "refuse", "fill", "misread", "stall", "vanish")
+    reasons: dict[str, str | None] = {
+        **dict.fromkeys(fuse, mounting.unavailable()),
+        "clock": None if clocks.library() else "there is no libfaketime",
+        **{system: devices.unavailable(system) for system in devices.MAKERS},
+    }
+    return {kind: why for kind in kinds if (why := reasons.get(kind))}
 
 
 def _kinds(place: Path, stack: ExitStack, chance: random.Random) -> dict[str, Round]:
@@ -123,7 +138,19 @@ def _kinds(place: Path, stack: ExitStack, chance: random.Random) -> dict[str, Ro
         kinds["clock"] = lambda: clocks.jump(plain)
     if not mounting.unavailable():
         kinds |= _of_disks(place, stack, running, chance)
+    for system in devices.MAKERS:
+        if not devices.unavailable(system):
+            kinds[system] = _of_device(place / system, stack, running, chance)
     return kinds
+
+
+def _of_device(
+    place: Path, stack: ExitStack, running: ScratchServer, chance: random.Random
+) -> Round:
+    device = stack.enter_context(Device(place, place.name))
+    theirs = World(place, world.create(running, place.name), chance, device.store)
+    world.stock(theirs, 2)
+    return lambda: devices.disturb(theirs, device)
 
 
 def _of_disks(
@@ -155,6 +182,9 @@ MEANING = {
     "failover": "the server lost, its standby promoted",
     "clock": "a clock that jumps: seconds, summer time, years",
     "crowd": "eighteen runs at once in one store",
+    "ext4": "ext4 on a loop device: full, or dead and replayed",
+    "xfs": "XFS on a loop device: full, or dead and replayed",
+    "btrfs": "Btrfs on a loop device: full",
 }
 
 
@@ -162,6 +192,9 @@ def report(played: Played, seed: int, minutes: float) -> str:
     """What was played and what was found, as Markdown."""
     total, kinds, found = played.kinds.total(), played.kinds, played.found
     rows = [f"| {MEANING[kind]} | {number} |" for kind, number in kinds.items()]
+    left = [
+        f"\nNot played: {MEANING[kind]} ({why})." for kind, why in lacking(list(SHARES)).items()
+    ]
     killed = ", ".join(f"`{verb}` {number}" for verb, number in sorted(killing.struck.items()))
     lines = [
         f"`make chaos ROUNDS={total} SEED={seed}`, {datetime.now(UTC):%Y-%m-%d}, "
@@ -171,6 +204,7 @@ def report(played: Played, seed: int, minutes: float) -> str:
         "|---|--:|",
         *rows,
         *([f"\nSIGKILL hit a living run of {killed}."] if killed else []),
+        *left,
         *[f"\n{where}: {'; '.join(faults)}" for where, faults in found.items()],
     ]
     return "\n".join(lines) + "\n"

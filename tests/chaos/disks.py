@@ -8,13 +8,13 @@ import subprocess
 import time
 from collections.abc import Iterator
 
-from helpers.store import PARTIAL, parse_name
+from helpers.store import PARTIAL
 
 from . import invariants
 from .forgetful import Plan
 from .mounting import Mount
 from .victims import VICTIMS
-from .world import CODES, Running, World, grow, wait
+from .world import CODES, World, grow, wait
 
 _ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _WRITING = ("create", "write", "fsync", "fsyncdir", "mkdir", "rename", "unlink", "rmdir")
@@ -43,7 +43,7 @@ def _cut(world: World, mount: Mount, name: str) -> Iterator[str]:
         ran_through = running.over and not _is_cut(mount)
         if ran_through:
             _usual[name] = mount.operations() - begin
-            published = _published(running)
+            published = running.end().published
             mount.arm(Plan("cut", after=-1, seed=world.chance.getrandbits(32)))
         running.kill()
     mount.down()
@@ -61,11 +61,6 @@ def _is_cut(mount: Mount) -> bool:
     except OSError:
         return True
     return False
-
-
-def _published(running: Running) -> str | None:
-    words = running.said.split() if running.end().code == 0 else []
-    return next((w.rstrip(":") for w in words if parse_name(w.rstrip(":"))), None)
 
 
 def refuse(world: World, mount: Mount) -> tuple[str, Iterator[str]]:
@@ -129,19 +124,10 @@ def _disturbed(
     yield from ended.faults(CODES)
     if plan.kinds == ("read",) and ended.code == 0 and mount.struck():
         yield f"it ended with 0 in spite of a read error: {ended.said}"
-    yield from _told(world, name, ended.code, before)
+    yield from world.told(name, ended.code, before)
     yield from victim.after(world)
     yield from world.settled(before, may_delete=victim.deletes, crashed=True)
     grow(world)
-
-
-def _told(world: World, name: str, code: int, before: invariants.Trees) -> Iterator[str]:
-    """A backup that failed publishes nothing; one that is there was reported."""
-    new = set(world.before()) - set(before)
-    if name == "backup" and code and new:
-        yield f"it ended with {code}, but published {', '.join(new)}"
-    if name.startswith("backup") and not code and not new:
-        yield "it ended with 0 and published nothing"
 
 
 def vanish(world: World, mount: Mount) -> tuple[str, Iterator[str]]:

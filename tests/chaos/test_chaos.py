@@ -8,13 +8,7 @@ from pathlib import Path
 import pytest
 
 from ..servers import REQUIRE_ALL
-from . import clocks, mounting
-from .__main__ import MEANING, SHARES, play
-
-LACKING = {
-    **dict.fromkeys(("cut", "refuse", "fill", "misread", "stall", "vanish"), mounting.unavailable),
-    "clock": lambda: None if clocks.library() else "there is no libfaketime",
-}
+from .__main__ import MEANING, SHARES, lacking, play
 
 
 @pytest.mark.parametrize(
@@ -24,15 +18,15 @@ LACKING = {
         (("cut", "misread", "fill"), 4),
         (("refuse", "vanish"), 3),
         (("clock",), 1),
+        (("ext4", "xfs", "btrfs"), 3),
     ],
 )
 def test_a_few_rounds_of_faults_cost_nobody_a_backup(
     tmp_path: Path, kinds: tuple[str, ...], rounds: int
 ) -> None:
-    for kind in kinds:
-        if why := LACKING.get(kind, lambda: None)():
-            assert REQUIRE_ALL not in os.environ, why
-            pytest.skip(why)
+    if missing := lacking(list(kinds)):
+        assert REQUIRE_ALL not in os.environ, missing
+        pytest.skip(str(missing))
     played = play(tmp_path, rounds, 7, list(kinds))
     assert not played.found
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 
 from helpers.scratch import UNSAFE_BUT_FAST, ScratchServer
+from helpers.store import parse_name
 
 from ..running import argv, environment
 from . import invariants
@@ -42,6 +43,12 @@ class Ended:
 
     code: int
     said: str
+
+    @property
+    def published(self) -> str | None:
+        """The backup that it reported, if it ended well."""
+        words = [word.rstrip(":") for word in self.said.split()] if self.code == 0 else []
+        return next((word for word in words if parse_name(word)), None)
 
     def faults(self, allowed: set[int]) -> Iterator[str]:
         """Why no run may end like this."""
@@ -124,6 +131,14 @@ class World:
     def before(self) -> Trees:
         """The backups that there are."""
         return invariants.trees(self.store)
+
+    def told(self, name: str, code: int, before: Trees) -> Iterator[str]:
+        """A backup that failed publishes nothing; one that is there was reported."""
+        new = set(self.before()) - set(before)
+        if name == "backup" and code and new:
+            yield f"it ended with {code}, but published {', '.join(new)}"
+        if name.startswith("backup") and not code and not new:
+            yield "it ended with 0 and published nothing"
 
     def settled(self, before: Trees, *, may_delete: bool, crashed: bool) -> Iterator[str]:
         """Everything that must hold after a disturbance, then what the next run makes of it."""
