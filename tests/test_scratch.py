@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from helpers import privileges
-from helpers.errors import ConfigError, ToolError
+from helpers import interrupts, privileges
+from helpers.errors import ConfigError, Interruption, ToolError
 from helpers.scratch import UNSAFE_BUT_FAST, ScratchServer
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to drop its privileges")
@@ -186,6 +187,33 @@ def test_a_bound_server_ends_with_its_starter_even_after_sigkill(scratch: Scratc
     assert wait_until(lambda: scratch.pid is None)
     scratch.start()
     assert ask(scratch, "SELECT 1") == 1
+
+
+@pytest.mark.timeout(60)
+def test_a_server_interrupted_before_its_pid_file_is_there_is_ended(tmp_path: Path) -> None:
+    programs, number = tmp_path / "bin", tmp_path / "number"
+    programs.mkdir()
+    for name, script in {
+        "initdb": "exit 0",
+        "postgres": f"echo $$ >{number}.new; mv {number}.new {number}; while :; do sleep 0.1; done",
+    }.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+
+    def interrupt() -> None:
+        assert wait_until(number.exists, 30)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    server = ScratchServer(tmp_path / "server", programs, bound=True)
+    other = threading.Thread(target=interrupt)
+    other.start()
+    with pytest.raises(Interruption), interrupts.raised():
+        server.start()
+    try:
+        server.stop()
+    finally:
+        other.join()
+    assert not Path(f"/proc/{int(number.read_text())}").exists()
 
 
 @as_root

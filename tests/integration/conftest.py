@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ..running import environment
-from ..servers import Database
+from ..servers import Database, Server
+from . import drills
 from .disturbing import take
 from .restoring import Restoring, restoring
 
@@ -51,3 +52,27 @@ def chat(database: Database, store: Path, tmp_path: Path) -> Iterator[Restoring]
 @pytest.fixture
 def any_chat(any_database: Database, store: Path, tmp_path: Path) -> Iterator[Restoring]:
     yield from restoring(any_database, store, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def searched(server: Server) -> Iterator[Database]:
+    """A database with vectors and one of everything that a drill compares."""
+    with server.database() as fresh:
+        fresh.execute(f"ALTER DATABASE {fresh.name} SET timezone = 'Asia/Tokyo'")
+        fresh.execute(drills.VECTORS)
+        yield fresh
+
+
+@pytest.fixture(scope="module")
+def original(searched: Database, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A backup of it, not to be changed."""
+    # small tables as text, whose timestamps are written in the source's time zone
+    place = tmp_path_factory.mktemp("drills")
+    given = {"BACKUP_PG_BIN": str(searched.server.bin_dir), "BACKUP_BINARY_FROM": "1000000"}
+    return place / take(environment(searched.url, place, **given), place.parent)
+
+
+@pytest.fixture
+def backup(original: Path, tmp_path: Path) -> Path:
+    """A copy of that backup for a test of its own."""
+    return shutil.copytree(original, tmp_path / "store" / original.name)
