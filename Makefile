@@ -68,8 +68,8 @@ bench: $(VENV)/dev ## Measure beside pg_dump: [SIZE=500] megabytes [ROUNDS=3] [O
 	@$(INVOKE) bench $(if $(SIZE),--megabytes $(SIZE)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only '$(ONLY)') $(if $(OURS),--ours) $(if $(WRITE),--write)
 soak: $(VENV)/dev ## Back up under writers and DDL, restore, check, again and again: [ROUNDS=1000]
 	@$(INVOKE) soak $(if $(ROUNDS),--rounds $(ROUNDS))
-chaos: $(VENV)/dev ## Try to lose data, in rounds of faults: [ROUNDS=200] [SEED=1] [MINUTES=60] [WRITE=1] into docs/reliability.md
-	@$(INVOKE) chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(WRITE),--write)
+chaos: $(VENV)/dev ## Try to lose data, in rounds of faults: [ROUNDS=200] [SEED=1] [MINUTES=60] [ONLY=kill] [WRITE=1] into docs/reliability.md
+	@$(INVOKE) chaos $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(ONLY),--only '$(ONLY)') $(if $(WRITE),--write)
 requirements: $(VENV)/dev ## Pin the requirements anew
 	@$(INVOKE) requirements
 clean: demo-clean ## Remove what can be made again

@@ -197,15 +197,22 @@ def soak(context: Context, rounds: int = 1000) -> None:
         "rounds": "How many faults in all, of every kind",
         "seed": "What draws them; the time by default, and the report has it",
         "minutes": "Begin no round after so many",
+        "only": "Some of the kinds of rounds: kill, cut, ext4 ...",
         "write": "Keep the report in docs/reliability.md",
     }
 )
 def chaos(
-    context: Context, rounds: int = 200, seed: int = 0, minutes: int = 0, write: bool = False
+    context: Context,
+    rounds: int = 200,
+    seed: int = 0,
+    minutes: int = 0,
+    only: str = "",
+    write: bool = False,
 ) -> None:
     """Try to make it lose data: kill, cut the power, fill disks, end servers, set clocks."""
     drawn = f" --seed {seed}" if seed else ""
     drawn += f" --minutes {minutes}" if minutes else ""
+    drawn += f" --only {only}" if only else ""
     keep = " --write" if write else ""
     _tool(context, "tests.packages")
     _tool(context, f"tests.chaos --rounds {rounds}{drawn}{keep}")

@@ -41,6 +41,16 @@ def test_a_remote_verb_ends_with_the_helpers_exit_code(
     assert "backup failed: " in failed.err
 
 
+def test_a_remote_drill_restores_on_the_host_and_is_recorded_there(deployed: Deployment) -> None:
+    assert deployed.pgbackup("backup", "--env", "prod").code == 0
+    ran = deployed.checkout.invoke("drill", "--env", "prod", "--file", "latest", "--json")
+    assert ran.code == 0, ran.said
+    newest = deployed.backups()[0]
+    assert ran.json["file"] == newest["path"]
+    assert ran.json["outcome"] == "passed"
+    assert newest["depth"] == 3
+
+
 def test_a_password_in_a_url_is_not_sent_to_the_host(deployed: Deployment) -> None:
     url = f"postgresql://ann:{SECRET}@127.0.0.1/chat"
     ran = deployed.checkout.invoke("restore", "--env", "prod", "--file", "latest", "--to", url)
