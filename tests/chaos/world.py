@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -109,7 +110,7 @@ class World:
 
     def tools(self) -> list[int]:
         """Living tools that are connected to this world's database."""
-        database = self.url.rpartition("/")[2]
+        database, port = self.url.rpartition("/")[2], urlsplit(self.url).port
         found = []
         for entry in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
@@ -117,6 +118,7 @@ class World:
                 state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
                 if (
                     f"dbname={database}" in words
+                    and f"port={port}" in words  # the same name may be on a neighbour's server
                     and "-m helpers" not in words
                     and state not in "ZX"
                 ):
