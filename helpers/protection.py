@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from statistics import median
 from typing import Final, Literal
 
 from . import checks, forecast, prune
@@ -20,6 +21,9 @@ Verdict = Literal["protected", "at risk", "not protected", "unknown"]
 
 _SOON: Final = timedelta(days=14)
 """A disk that is full before then puts the backups at risk."""
+
+_EARLIER: Final = 10
+"""Drills before the last one whose times are what it is held against."""
 
 _NAMED: Final = 20
 """Suspect and damaged backups that are named; the others are counted."""
@@ -63,7 +67,8 @@ class Space(Model):
 class State(Model):
     """How an environment stands on one host, at one time; `error` is why nobody knows.
 
-    `problems` are why it is not protected, `risks` why it may soon not be; `max_age` is in seconds.
+    `problems` are why it is not protected, `risks` why it may soon not be; `max_age` is in seconds,
+    as is `recovery_before`, what a restore took in the middle of the drills before the last one.
     """
 
     environment: str
@@ -83,6 +88,7 @@ class State(Model):
     damaged: tuple[str, ...] = ()
     suspects: int = 0
     damages: int = 0
+    recovery_before: float | None = None
     problems: tuple[str, ...] = ()
     risks: tuple[str, ...] = ()
 
@@ -143,6 +149,7 @@ def assess(found: Sequence[Glance], plans: Sequence[Plan], around: Circumstances
         backups=len(own),
         good=good,
         drill=_last_drill(own),
+        recovery_before=_recovery_before(own),
         space=_space(own, plan, around),
         schedule=around.schedule,
         next_run=around.next_run,
@@ -183,6 +190,12 @@ def drills(found: Sequence[Glance]) -> list[tuple[Glance, Check]]:
 
 def _last_drill(found: Sequence[Glance]) -> Drilled | None:
     return next((drilled(*one) for one in drills(found)), None)
+
+
+def _recovery_before(found: Sequence[Glance]) -> float | None:
+    whole = [check for _, check in drills(found)[1:] if check.outcome == "passed"]
+    earlier = [check.recovery.seconds for check in whole if check.recovery]
+    return median(earlier[:_EARLIER]) if earlier else None
 
 
 def plan_of(own: Sequence[Glance], plans: Sequence[Plan]) -> Plan | None:

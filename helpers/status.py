@@ -161,8 +161,12 @@ def _drill(state: State) -> str:
     drill = state.drill
     if drill is None:
         return "never"
-    took = f"; the restore took {duration(drill.seconds)}" if drill.seconds is not None else ""
-    return f"{drill.outcome}, {_ago(state, drill.time)}{took}"
+    said = f"{drill.outcome}, {_ago(state, drill.time)}"
+    if drill.seconds is not None:
+        said += f"; the restore took {duration(drill.seconds)}"
+        if state.recovery_before is not None:
+            said += f" ({duration(state.recovery_before)} before)"
+    return said
 
 
 def _backups(state: State) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from helpers import forecast, index, protection, prune, status
+from helpers.checks import Outcome
 from helpers.index import Glance
 from helpers.protection import Circumstances, State
 from helpers.retention import Candidate
@@ -91,6 +92,22 @@ def test_a_drill_that_failed_is_a_problem_until_one_passes(tmp_path: Path) -> No
     assert passed.verdict == "at risk"
     assert passed.drill
     assert (passed.drill.outcome, passed.drill.seconds) == ("passed", 200)
+
+
+def test_what_a_restore_took_is_held_against_the_drills_before(tmp_path: Path) -> None:
+    times = {1: 30.0, 2: 20.0, 3: 900.0, 4: 22.0, 5: 21.0}
+    outcomes: dict[int, Outcome] = {3: "failed"}
+    weeks = [
+        Past(NOW - n * 7 * DAY, drill=outcomes.get(n, "passed"), recovery=took)
+        for n, took in times.items()
+    ]
+    state = assess(tmp_path, *weeks)
+    assert state.drill
+    assert (state.drill.seconds, state.recovery_before) == (30, 21)
+    assert "took 30 s (21 s before)" in status.facts(state)["last drill"]
+    alone = assess(tmp_path / "alone", weeks[0])
+    assert alone.recovery_before is None
+    assert status.facts(alone)["last drill"].endswith("took 30 s")
 
 
 def test_a_backup_from_the_future_is_a_problem_and_not_the_newest_good_one(tmp_path: Path) -> None:
