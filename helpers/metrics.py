@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,12 +27,15 @@ OTHERS: Final = "(others)"
 _DRILLS: Final = 1000
 """Newest backups that are searched for one that was drilled."""
 
-_LAST_RUN: Final = "last_run_"
+_STAYS: Final = ("last_run_", "max_age_")
+"""What no store says: it stays until a run says it anew."""
+
 HELP: Final = {
     "last_run_timestamp_seconds": "When the last run of a verb ended.",
     "last_run_duration_seconds": "How long that run took.",
     "last_run_exit_code": "How it ended: 0 is well, 8 with the suspect flag is a suspect backup.",
     "last_success_timestamp_seconds": "When the newest good backup was finished.",
+    "max_age_seconds": "How old it may be: BACKUP_MAX_AGE.",
     "backup_duration_seconds": "How long the newest good backup took, verification included.",
     "backup_bytes": "Size of the newest good backup on the disk.",
     "backup_rows": "Rows in the newest good backup.",
@@ -66,7 +70,7 @@ def file(directory: Path, environment: str) -> Path:
     return directory / f"pgbackup_{environment}.prom"
 
 
-def write(directory: Path, run: Run, store: Path) -> None:
+def write(directory: Path, run: Run, store: Path, max_age: timedelta | None = None) -> None:
     """Renew an environment's file in one step, readable by all; raises OSError.
 
     What a store that cannot be read does not say stays as it was.
@@ -84,9 +88,9 @@ def write(directory: Path, run: Run, store: Path) -> None:
     kept = {
         key: value
         for key, value in before.items()
-        if key[0].startswith(_LAST_RUN) and _label(key, "database") == database
+        if key[0].startswith(_STAYS) and _label(key, "database") == database
     }
-    _replace(path, render(kept | now | of_run(run, database)))
+    _replace(path, render(kept | now | of_run(run, database, max_age)))
 
 
 def look(store: Store, environment: str, database: str | None) -> Stored:
@@ -102,15 +106,17 @@ def look(store: Store, environment: str, database: str | None) -> Stored:
     return Stored(chosen, free, newest, good, next((drill for drill in drills if drill), None))
 
 
-def of_run(run: Run, database: str) -> Samples:
-    """What the run itself says."""
-    labels = {"environment": run.environment, "database": database, "verb": run.verb}
+def of_run(run: Run, database: str, max_age: timedelta | None) -> Samples:
+    """What the run itself says, and its settings."""
+    own = {"environment": run.environment, "database": database}
+    labels = own | {"verb": run.verb}
     values = {
         "last_run_timestamp_seconds": run.ended.timestamp(),
         "last_run_duration_seconds": run.seconds,
         "last_run_exit_code": run.code,
     }
-    return {_key(name, labels): value for name, value in values.items()}
+    target = {_key("max_age_seconds", own): max_age.total_seconds()} if max_age else {}
+    return {_key(name, labels): value for name, value in values.items()} | target
 
 
 def of_store(stored: Stored, environment: str) -> Samples:

@@ -122,7 +122,8 @@ class Settings(BaseModel):
     @property
     def target(self) -> Target:
         """What a run by these settings is about."""
-        return Target(self.environment, self.store, self.tell, self.connection.dbname)
+        dbname = self.connection.dbname
+        return Target(self.environment, self.store, self.tell, dbname, self.max_age)
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,7 @@ class Target:
     store: Path
     audience: Audience
     database: str | None = None
+    max_age: timedelta | None = None
 
 
 def load(

@@ -167,7 +167,7 @@ class _Watch:
         if directory is None or not run.environment:
             return []
         try:
-            metrics.write(directory, run, self.target.store)
+            metrics.write(directory, run, self.target.store, self.target.max_age)
         except OSError as error:
             return [f"metrics: {directory}: {error.strerror}"]
         return []

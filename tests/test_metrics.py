@@ -33,7 +33,8 @@ def taken(database: Database, tmp_path: Path) -> Path:
     database.execute("CREATE TABLE notes AS SELECT generate_series(1, 100) AS id")
     for name in ("store", "textfile"):
         (tmp_path / name).mkdir()
-    env = environment(database.url, tmp_path / "store", BACKUP_METRICS_DIR=f"{tmp_path}/textfile")
+    measured = {"BACKUP_METRICS_DIR": f"{tmp_path}/textfile", "BACKUP_MAX_AGE": "90m"}
+    env = environment(database.url, tmp_path / "store", **measured)
     ran = pgbackup("backup", env=env, cwd=tmp_path)
     assert (ran.code, ran.err.count("Warning")) == (0, 0), ran.said
     return tmp_path / "store"
@@ -76,6 +77,7 @@ def test_a_backup_leaves_every_number_for_the_exporter(taken: Path, database: Da
     assert now - 600 < found["verification_timestamp_seconds"] <= now
     assert found["suspect"] == 0
     assert found["store_free_bytes"] > 0
+    assert found["max_age_seconds"] == 5400
     assert "drill_success" not in found
 
 
@@ -117,7 +119,8 @@ def test_a_run_that_fails_leaves_the_last_success_as_it_was(taken: Path) -> None
     metrics.write(directory, run(database=name.database, code=3), taken)
     after = values(directory / "pgbackup_test.prom")
     assert after["last_run_exit_code backup"] == 3
-    assert after["last_success_timestamp_seconds"] == before["last_success_timestamp_seconds"]
+    for name in ("last_success_timestamp_seconds", "max_age_seconds"):
+        assert after[name] == before[name]
     taken.rename(taken.with_name("unmounted"))
     metrics.write(directory, run(code=4), taken)
     gone = values(directory / "pgbackup_test.prom")
@@ -177,7 +180,7 @@ def test_a_file_that_is_damaged_is_written_anew(taken: Path) -> None:
     good = set(values(file))
     file.write_bytes(b"pgbackup_suspect{ \xff\n")
     (name,) = Store(taken).names()
-    metrics.write(directory, run(database=name.database), taken)
+    metrics.write(directory, run(database=name.database), taken, timedelta(minutes=90))
     assert set(values(file)) == good
     assert parse_name(str(name))
     assert listing.newest_trusted(Store(taken), "test")

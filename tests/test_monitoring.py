@@ -116,7 +116,7 @@ def stale(directory: Path) -> None:
     old = (datetime.now(UTC) - timedelta(days=2)).timestamp()
     run = Run("backup", "prod", "host", datetime.now(UTC), 1.0, 3, facts=Facts("shop"))
     samples = {("last_success_timestamp_seconds", labels): old, ("suspect", labels): 0.0}
-    written = metrics.render(samples | metrics.of_run(run, "shop"))
+    written = metrics.render(samples | metrics.of_run(run, "shop", timedelta(hours=26)))
     metrics.file(directory, "prod").write_bytes(written)
 
 
