@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Set as AbstractSet
-from contextlib import suppress
 from pathlib import Path
 
-from . import envfiles, listing
+from . import destination, envfiles, listing
 from . import settings as configuration
+from .destination import Production
 from .errors import ConfigError
 from .settings import HOST_DIR, Settings
 from .store import Store, parse_name, storage_error
@@ -76,10 +75,14 @@ def selected(file: str, env: str | None, dest: str | None) -> tuple[Path, Settin
     return listing.select(file, existing(settings), settings.environment), settings
 
 
-def described(names: AbstractSet[str]) -> list[Settings]:
-    """The settings of these environments, as far as files here describe them."""
-    found = []
-    for name in names & set(envfiles.described(root(), HOST_DIR)):
-        with suppress(ConfigError):  # it is not what this run is about
-            found.append(configuration.load(name, root=root(), environ={}))
-    return found
+def production() -> Production:
+    """What files here say of production, and which environments' files nobody can tell from."""
+    known, unknown = [], []
+    for name in sorted(destination.NAMES):
+        if not envfiles.describe(name, root(), HOST_DIR):
+            continue
+        try:
+            known.append(configuration.load(name, root=root(), environ={}))
+        except ConfigError:  # it is not what this run is about
+            unknown.append(name)
+    return Production(tuple(known), tuple(unknown))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from . import conninfo, postgres
 from .errors import BackupError, ConfigError, RefusedError
@@ -12,6 +13,17 @@ from .settings import Settings
 from .target import NAME_BYTES, Place
 
 NAMES = frozenset({"prod", "production"})
+
+
+@dataclass(frozen=True)
+class Production:
+    """The settings of every environment of production that has an env file here.
+
+    Those of `unknown` cannot be read, or are wrong.
+    """
+
+    known: tuple[Settings, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 def is_connection(to: str) -> bool:
@@ -78,18 +90,17 @@ def pinned(place: Place) -> tuple[Place, str | None]:
 def production(
     place: Place,
     own: Settings | None,
-    described: Iterable[Settings],
+    described: Production,
     source: Manifest,
     system_identifier: str | None,
 ) -> str | None:
     """Why the target is taken for production; None if nothing says so.
 
-    `own` are the settings whose server it is on, None where a URL names it; `described` those of
-    every environment that has an env file here.
+    `own` are the settings whose server it is on, None where a URL names it.
     """
     if own and own.environment in NAMES:
         return f"the environment is {own.environment}"
-    for other in described:
+    for other in described.known:
         parameters = other.connection.parameters
         if other.environment in NAMES and (
             _same(place, parameters) or _leads_there(place, parameters, system_identifier)
@@ -103,6 +114,15 @@ def production(
     ):
         return "it is the very database that the backup was made of"
     return None
+
+
+def doubt(place: Place, own: Settings | None, described: Production) -> str | None:
+    """Why nobody can tell that the target is not production; None if it can be told."""
+    if own and own.connection.parameters.get("dbname") == place.database:
+        return None
+    if not described.unknown:
+        return None
+    return f"the env file of {' and '.join(described.unknown)} cannot be read, or is wrong"
 
 
 def _same(place: Place, parameters: Mapping[str, str]) -> bool:

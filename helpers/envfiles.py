@@ -87,6 +87,12 @@ def described(root: Path, host_dir: Path) -> list[str]:
     return sorted({name for name, _ in _present(root, host_dir, "").values()})
 
 
+def describe(environment: str, root: Path, host_dir: Path) -> bool:
+    """Whether there are files of an environment, even if we may not read them."""
+    files = expected(environment, root, host_dir)
+    return any(map(_exists, files)) or environment in described(root, host_dir)
+
+
 def expected(environment: str, root: Path, host_dir: Path) -> list[Path]:
     """The files that describe an environment by their names."""
     shared = {"dev": [root / ".env.local"], "prod": [root / ".env"]}.get(environment, [])

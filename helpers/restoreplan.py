@@ -18,7 +18,8 @@ from .target import Place
 class Wish:
     """What a person asked for.
 
-    `to` None asks for roles alone; `production` is why the target is taken for one, if it is.
+    `to` None asks for roles alone; `production` is why the target is taken for one, if it is;
+    `doubt` why nobody can tell.
     """
 
     to: str | None = None
@@ -31,6 +32,7 @@ class Wish:
     dry_run: bool = False
     confirm: str | None = None
     production: str | None = None
+    doubt: str | None = None
     jobs: int = 1
     pg_bin: Path | None = None
 
@@ -89,6 +91,8 @@ def refusals(session: Session, job: Job) -> Iterator[str]:
         yield f"--confirm names {wish.confirm}, but the target is {place.database}"
     elif wish.production and wish.confirm is None:
         yield f"the target is production ({wish.production}): say --confirm {place.database}"
+    elif wish.doubt and job.state.contents and wish.confirm is None:
+        yield f"{place.database} might be production ({wish.doubt}): say --confirm {place.database}"
     if not job.whole:
         yield from _table_refusals(job)
     elif job.state.contents and not wish.replace:

@@ -8,7 +8,7 @@ from invoke.context import Context
 from invoke.tasks import task
 
 from . import destination, entry, progress, restored, restoring
-from .asked import described, helps, load, selected
+from .asked import helps, load, production, selected
 from .entry import Answer
 from .restoreplan import Wish
 
@@ -67,7 +67,7 @@ def restore(
         if not destination.is_connection(to or ""):
             own = settings or load(env or os.environ.get("BACKUP_ENV"), dest)
         with progress.display(quiet=quiet) as shown:
-            outcome = restoring.run(path, wish, own, described(destination.NAMES), shown)
+            outcome = restoring.run(path, wish, own, production(), shown)
         return restored.answer(outcome, dry_run=dry_run, warnings=destination.warnings(to))
 
     entry.run("restore", work, as_json=json)

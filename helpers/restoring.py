@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from . import destination, filling, interrupts, postgres, readiness, restoreplan, swapping, target
 from . import source as sources
+from .destination import Production
 from .errors import ConfigError, Interruption, RefusedError
 from .postgres import Session
 from .progress import Progress
@@ -45,13 +46,13 @@ def run(
     path: Path,
     wish: Wish,
     own: Settings | None,
-    described: Sequence[Settings],
+    described: Production,
     progress: Progress,
 ) -> Outcome:
     """Restore the backup at `path`, or one table of it, or its roles, as `wish` says.
 
     `own` are the settings of the environment whose server it goes to, None where a URL names it;
-    `described` those of production. Raises RefusedError with everything that is missing;
+    `described` is what is known of production. Raises RefusedError with everything that is missing;
     DatabaseError, StorageError or ToolError of the restore itself; VerificationError if the backup
     is damaged or rows differ. The target is then as it was.
     """
@@ -63,7 +64,8 @@ def run(
     place, identifier = destination.pinned(destination.place(wish.to, own))
     source = sources.read(path, wish.only_table, jobs, progress)
     why = destination.production(place, own, described, source.manifest, identifier)
-    wish = replace(wish, jobs=jobs, pg_bin=_pg_bin(own), production=why)
+    doubt = destination.doubt(place, own, described)
+    wish = replace(wish, jobs=jobs, pg_bin=_pg_bin(own), production=why, doubt=doubt)
     if wish.to is None:
         return _make_roles(source, place, wish)
     return _into(source, place, wish, progress)

@@ -173,6 +173,19 @@ def test_production_is_known_through_a_tunnel(chat: Restoring) -> None:
         assert ran.code == 0, ran.said
 
 
+def test_what_might_be_production_is_named_again_too(chat: Restoring) -> None:
+    (chat.cwd / ".env.prod").mkdir()  # nobody can read it, not even root
+    to = f"--to={chat.target().url}"
+    assert chat.run(to, to=None).code == 0  # nothing is there that it could harm
+    ran = chat.run("--replace", to, to=None)
+    assert ran.code == 8, ran.said
+    assert f"say --confirm {chat.place('target')}" in ran.err
+    own = chat.source.url.rpartition("/")[2]
+    assert "--confirm" not in chat.run("--replace", to=own).err
+    ran = chat.run("--replace", to, f"--confirm={chat.place('target')}", to=None)
+    assert ran.code == 0, ran.said
+
+
 def test_production_is_known_by_its_connection_service(chat: Restoring) -> None:
     chat.make(script="CREATE TABLE mine AS SELECT 1 AS id")
     scratch = chat.server.scratch
