@@ -204,15 +204,19 @@ INSERT INTO types.toasted SELECT n, {LONG}, {WIDE}, {LONG}, convert_to({WIDE}, '
 """Types of a user's own, over and over one another, and values that are kept out of line."""
 
 
-def create(database: Database, *, xml: bool = True) -> tuple[int, int]:
+def create(
+    database: Database, *, xml: bool = True, beside: Database | None = None
+) -> tuple[int, int]:
     """Make a table for each type in the schema `types`: how many types, and how many values.
 
-    Without `xml` that type has no values, since not every server is built to read them. Raises
-    AssertionError for a shipped type that is not listed here.
+    Without `xml` that type has no values, since not every server is built to read them. Extensions
+    are those that the server of `beside` has, too. Raises AssertionError for a shipped type that is
+    not listed here.
     """
     with database.connect() as connection, connection.transaction():
         connection.execute("CREATE SCHEMA types")
-        _extend(connection)
+        for name in _extensions(database) & _extensions(beside or database):
+            connection.execute(sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(name)))
         shipped = connection.execute(_SHIPPED).fetchall()
         unknown = {row[1] for row in shipped} - {*VALUES, *NO_INPUT, *NO_COLUMN}
         assert not unknown, f"types that no list has: {unknown}"
@@ -223,10 +227,9 @@ def create(database: Database, *, xml: bool = True) -> tuple[int, int]:
     return len(typed), values
 
 
-def _extend(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    query = "SELECT name FROM pg_available_extensions WHERE name = ANY (%s)"
-    for (name,) in connection.execute(query, [list(EXTENSIONS)]).fetchall():
-        connection.execute(sql.SQL("CREATE EXTENSION {}").format(sql.Identifier(str(name))))
+def _extensions(database: Database) -> set[str]:
+    rows = database.query("SELECT name FROM pg_available_extensions")
+    return {row[0] for row in rows} & set(EXTENSIONS)
 
 
 def _table(

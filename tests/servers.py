@@ -19,9 +19,16 @@ from helpers.scratch import UNSAFE_BUT_FAST, ScratchServer
 
 from . import trixie
 
-MAJORS = (18, 16, 15)
-"""18 and 16 come from wheels, with pgvector; 15 from Debian, where pgvector may be absent. There is
-17 too, from Debian 13, with pgvector, lz4 and zstd, for the tests that ask for it (trixie.py)."""
+MAJORS = (18, 17, 16, 15)
+"""18 and 16 come from wheels, with pgvector; 17 from Debian 13, with pgvector, lz4 and zstd
+(trixie.py); 15 from Debian, where pgvector may be absent."""
+
+REFUSED = (17, 18)
+"""Debian's 17 is a newer minor release than the wheel's 18, which does not know pg_attver, by which
+the former's pg_dump writes composite types: docs/restore.md."""
+
+UPGRADES = [(a, b) for a in MAJORS for b in MAJORS if a < b and (a, b) != REFUSED]
+"""From which major to which newer one a backup can be restored by stock tools."""
 
 REQUIRE_ALL = "PGBACKUP_TESTS_REQUIRE_ALL"
 """Set to 1 where a server that is not installed shall fail the tests, not skip them."""

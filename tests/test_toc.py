@@ -18,7 +18,7 @@ from helpers import toc
 from helpers.errors import VerificationError
 from helpers.toc import Entry, Header, Toc
 
-from .servers import Database, Server, Servers
+from .servers import Database, Server
 
 VERSIONS = {15: (1, 14), 16: (1, 15), 17: (1, 16), 18: (1, 16)}
 BIGINT_MAX, BIGINT_MIN = 2**63 - 1, -(2**63)
@@ -85,12 +85,6 @@ class Archive:
     @property
     def toc(self) -> Toc:
         return toc.parse(self.data)
-
-
-@pytest.fixture(scope="session", params=(18, 17, 16, 15))
-def any_server(request: pytest.FixtureRequest, servers: Servers) -> Server:
-    """Each server in turn, and Debian 13's 17."""
-    return servers.get(request.param)
 
 
 def dumped(database: Database, path: Path, *options: str) -> Archive:
