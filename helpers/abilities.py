@@ -66,8 +66,11 @@ def writes_zstd(client: Client) -> bool:
     """Whether its pg_dump can.
 
     A custom archive with two jobs is refused, but only once the compression has been found to be
-    there, and before any connection is made (pg_dump.c: main).
+    there, and before any connection is made (pg_dump.c: main). Before 15 it took any word for a
+    level of 0.
     """
+    if client.major < _SINCE:
+        return False
     words = ["--format=custom", "--jobs=2", "--compress=zstd", "--dbname="]
     done = processes.run([client.tool("pg_dump"), *words])
     return "parallel backup" in done.errors

@@ -1,7 +1,7 @@
 """Which tables can be copied in PostgreSQL's binary format and restored to the same values.
 
 A type is safe if its receive function takes back what its send function wrote, on this major and
-every later one; the rules are read from PostgreSQL's source and were tried on 15, 16 and 18. What
+every later one; the rules are read from PostgreSQL's source and were tried on 15 to 18. What
 is not known to be safe is left to pg_dump.
 """
 

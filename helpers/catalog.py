@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+
+
+def major(version: str) -> int:
+    """The major of a version as PostgreSQL writes it; 0 if it is none."""
+    match = re.match(r"\d+", version)
+    return int(match[0]) if match else 0
 
 
 @dataclass(frozen=True)

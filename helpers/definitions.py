@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from . import toc
+from .catalog import major
 from .toc import Entry, Toc
 
 _ELSEWHERE = frozenset(
@@ -26,6 +28,11 @@ _ELSEWHERE = frozenset(
     }
 )
 """Kinds of entries that are data, or about the database as a whole."""
+
+_ATTACHED_APART = 14
+_ATTACHED = re.compile(r"^ALTER TABLE ONLY .+ ATTACH PARTITION ", re.MULTILINE)
+"""How pg_dump before 14 attached a partition: in the entry of the table (dumpTableSchema), not in
+one of its own."""
 
 Key = tuple[str, str, str]
 
@@ -70,12 +77,15 @@ def _described(
 ) -> defaultdict[Key, list[tuple[str, str]]]:
     found: defaultdict[Key, list[tuple[str, str]]] = defaultdict(list)
     decode = toc.decoder(contents)
+    within = major(contents.header.dump_version or "") < _ATTACHED_APART
     for entry in _objects(contents, owners):
-        name = decode(entry.tag)
+        name, place = decode(entry.tag), decode(entry.namespace)
         if entry.desc != "COLLATION" or name not in without:
-            key = (entry.desc or "", decode(entry.namespace), name)
             owner = decode(entry.owner) if owners else ""
-            found[key].append((decode(entry.definition), owner))
+            definition = decode(entry.definition)
+            found[entry.desc or "", place, name].append((definition, owner))
+            if within and entry.desc == "TABLE" and _ATTACHED.search(definition):
+                found["TABLE ATTACH", place, name].append(("", owner))
     return found
 
 

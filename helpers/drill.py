@@ -21,6 +21,7 @@ from . import (
     toc,
     verify,
 )
+from .catalog import major
 from .checks import Check, Outcome, Recovery, Verification
 from .clients import Client
 from .conninfo import Connection
@@ -179,7 +180,7 @@ def _place(subject: Subject, wish: Wish) -> Iterator[Place]:
     wheel = clients.wheel_bin()
     ours = clients.find(0, tls=False, pg_bin=wheel).major if wheel else None
     header = subject.contents.header
-    needed = max(places.major(str(v)) for v in (header.server_version, header.dump_version))
+    needed = max(major(str(v)) for v in (header.server_version, header.dump_version))
     if ours is not None and ours < needed:
         raise CannotJudgeError(
             f"the drill's own server is PostgreSQL {ours}, and the backup needs {needed}",
@@ -192,7 +193,7 @@ def _place(subject: Subject, wish: Wish) -> Iterator[Place]:
 def _check_place(place: Place, found: Manifest) -> None:
     """Everything that the server lacks, at once; CannotJudgeError."""
     lacking = []
-    source = places.major(found.database.server_version)
+    source = major(found.database.server_version)
     if place.server_major < source:
         lacking.append(
             f"the server is PostgreSQL {place.server_major}, older than the source ({source})"
@@ -210,7 +211,7 @@ def _check_place(place: Place, found: Manifest) -> None:
 
 def _reader(subject: Subject, place: Place, wish: Wish) -> Client:
     """A client whose pg_restore reads the archive; CannotJudgeError if there is none."""
-    needed = places.major(str(subject.contents.header.dump_version))
+    needed = major(str(subject.contents.header.dump_version))
     others = [client for client in clients.at_hand(wish.pg_bin) if client.major >= needed]
     found = abilities.reader(place.client, others, zstd=subject.found.zstd)
     if not found:

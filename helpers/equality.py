@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import definitions, multiset, packing, postgres, probes, processes, streams, toc
+from .catalog import major
 from .errors import ToolError
 from .manifest import Manifest, TablePart
-from .places import Place, Subject, major
+from .places import Place, Subject
 from .postgres import Session
 from .progress import Progress
 from .renumbered import Numbering

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import clients, postgres
+from .catalog import major
 from .clients import Client
 from .errors import BackupError, ConfigError, StorageError, ToolError
 from .manifest import Manifest
@@ -272,12 +273,6 @@ def _guest(
 def missing_roles(wanted: Collection[str], known: Collection[str]) -> list[str]:
     """The roles that a server lacks, in their order."""
     return sorted(set(wanted) - set(known))
-
-
-def major(version: str) -> int:
-    """The major of a version as PostgreSQL writes it; 0 if it is none."""
-    match = re.match(r"\d+", version)
-    return int(match[0]) if match else 0
 
 
 def _drop_leftovers(session: Session) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import properties, selection, streams, toc
 from . import verify as verifying
+from .catalog import major
 from .errors import NotFoundError, RefusedError, VerificationError
 from .listing import load
 from .manifest import GLOBALS, Manifest, TablePart
@@ -50,12 +51,12 @@ class Source:
     @property
     def major(self) -> int:
         """The major version of the server that it was made of."""
-        return int(re.match(r"\d*", self.manifest.database.server_version)[0] or 0)  # type: ignore[index]
+        return major(self.manifest.database.server_version)
 
     @property
     def archive_major(self) -> int:
         """The major version of the pg_dump that wrote it; no older pg_restore can be relied on."""
-        return int(re.match(r"\d*", self.manifest.clients.get("pg_dump", ""))[0] or 0)  # type: ignore[index]
+        return major(self.manifest.clients.get("pg_dump", ""))
 
     def owners(self) -> set[str]:
         """The roles that own what is restored."""

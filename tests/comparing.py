@@ -55,8 +55,9 @@ _STATES = {
         md5(lo_get(m.oid)), obj_description(m.oid, 'pg_largeobject')
         FROM pg_largeobject_metadata m ORDER BY 1""",
     "attributes": """SELECT attrelid::regclass::text, attname, format_type(atttypid, atttypmod),
-        attnotnull, attidentity, attgenerated, attstorage, attcompression, attislocal, attinhcount,
-        col_description(attrelid, attnum) FROM pg_attribute
+        attnotnull, attidentity, attgenerated, attstorage,
+        coalesce(to_jsonb(a) ->> 'attcompression', ''), attislocal, attinhcount,
+        col_description(attrelid, attnum) FROM pg_attribute a
         WHERE attnum > 0 AND NOT attisdropped AND attrelid IN (
           SELECT oid FROM pg_class
           WHERE relnamespace::regnamespace::text !~ '^(pg_|information_schema)')

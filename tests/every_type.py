@@ -118,6 +118,9 @@ VALUES: dict[str, tuple[str, ...]] = {
 }
 """Values by type, as its input function reads them; each type has NULL besides."""
 
+SINCE_14 = {"numeric": {"Infinity", "-Infinity"}, "numrange": {"[-1.50,Infinity]"}}
+"""Those that an older server's input function refuses."""
+
 NO_INPUT = {
     "gtsvector": "an index's own: its input function refuses every value",
     "ltree_gist": "an index's own: its input function refuses every value",
@@ -247,6 +250,8 @@ def _table(
     connection.execute(sql.SQL("CREATE TABLE {} (v {}, a {})").format(table, kind, listed))
     row = sql.SQL("INSERT INTO {} VALUES (%s::{}, {})")
     values = () if name in NO_INPUT or (name == "xml" and not xml) else VALUES[name]
+    if connection.info.server_version < 140000:
+        values = tuple(value for value in values if value not in SINCE_14.get(name, ()))
     nothing = row.format(table, kind, sql.SQL("NULL"))
     connection.execute(nothing, [None])
     for value in values:

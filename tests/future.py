@@ -25,7 +25,7 @@ _OTHER = """#!/bin/sh
 exec "{tools}/{name}" "$@"
 """
 
-_MINORS = {15: 14, 16: 15, 17: 16, 18: 16}
+_MINORS = {13: 14, 15: 14, 16: 15, 17: 16, 18: 16}
 _PLACE = "bs=1 seek=6 conv=notrunc status=none"
 """Where an archive says its minor version."""
 

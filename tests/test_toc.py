@@ -20,7 +20,7 @@ from helpers.toc import Entry, Header, Toc
 
 from .servers import Database, Server
 
-VERSIONS = {15: (1, 14), 16: (1, 15), 17: (1, 16), 18: (1, 16)}
+VERSIONS = {13: (1, 14), 15: (1, 14), 16: (1, 15), 17: (1, 16), 18: (1, 16)}
 BIGINT_MAX, BIGINT_MIN = 2**63 - 1, -(2**63)
 ODD = 'it\'s "odd"\n; ünï\\code 漢字 🐘'
 QUOTED = '"' + ODD.replace('"', '""') + '"'

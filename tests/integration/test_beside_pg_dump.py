@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from helpers import archive, clients, postgres, toc
+from helpers.binary import OLDEST_MAJOR
 from helpers.pgdump import Order
 from helpers.progress import Quiet
 
@@ -146,11 +147,13 @@ def shapes(any_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def test_in_whatever_way_it_is_restored_nothing_differs(
     shapes: Pair, any_server: Server, way: str
 ) -> None:
-    assert shapes.copied > 15
+    assert (shapes.copied > 15) == (any_server.major >= OLDEST_MAJOR)
     ours, plain = shapes.restored(WAYS[way], any_server, any_server.bin_dir)
     assert ours == plain
-    if way != "data only":
-        assert {code for code, _ in ours.said} == {0}
+    # Before 14 a partition is attached in its own entry, so h0 cannot come without its parent.
+    alone = any_server.major < 14 and way in {"some tables", "list file", "list file, parallel"}
+    if way != "data only" and not alone:
+        assert {code for code, _ in ours.said} == {0}, ours.said
 
 
 @pytest.mark.parametrize("way", ["serial", "parallel"])
@@ -160,7 +163,7 @@ def test_nothing_differs_on_newer_servers(
     for newer in (servers.get(b) for a, b in UPGRADES if a == any_server.major):
         ours, plain = shapes.restored(WAYS[way], newer, newer.bin_dir)
         assert ours == plain
-        assert {code for code, _ in ours.said} == {0}
+        assert {code for code, _ in ours.said} == {0}, ours.said
 
 
 def test_every_table_of_every_type_is_restored_as_plain_pg_dumps(
@@ -168,8 +171,8 @@ def test_every_table_of_every_type_is_restored_as_plain_pg_dumps(
 ) -> None:
     every_type.create(any_database, xml=every_type.reads_xml(any_database))
     pair = dumped(any_database, tmp_path / "pair", "DELETE FROM types.int4; DELETE FROM types.text")
-    assert pair.copied > 50
     server = any_database.server
+    assert (pair.copied > 50) == (server.major >= OLDEST_MAJOR)
     ours, plain = pair.restored(WAYS["serial"], server, server.bin_dir)
     assert ours == plain
     now = comparing.contents(any_database)
