@@ -73,7 +73,7 @@ KEYS: Final[dict[str, Key]] = {
     ),
     "BACKUP_FORMAT": Key(
         "Table data in PostgreSQL's binary format, several times as fast to take and to restore, "
-        "or as the text that pg_dump writes: binary, text",
+        "or as the text that pg_dump writes: binary (from PostgreSQL 14 on), text",
         "binary",
         field="format",
     ),
