@@ -17,6 +17,7 @@ from . import (
     places,
     postgres,
     rehearsal,
+    rows,
     streams,
     toc,
     verify,
@@ -25,8 +26,8 @@ from .catalog import major
 from .checks import Check, Outcome, Recovery, Verification
 from .clients import Client
 from .conninfo import Connection
-from .equality import Findings
 from .errors import BackupError, DatabaseError, RefusedError, ToolError, VerificationError
+from .findings import Findings
 from .manifest import Manifest
 from .places import Place, Subject
 from .postgres import Session
@@ -157,7 +158,7 @@ def compare(
     The collations `replaced` are known to be others.
     """
     found = subject.found
-    findings = equality.tables(session, place, subject, progress)
+    findings = rows.compare(session, place, subject, progress)
     progress.begin("compare definitions", 0, 0)
     return (
         findings

@@ -1,4 +1,4 @@
-"""A restored database against the manifest and the archive: equal, or what differs by its name."""
+"""A restored database, but for its rows, against manifest and archive: what differs, by name."""
 
 from __future__ import annotations
 
@@ -6,143 +6,20 @@ import hashlib
 import re
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from . import definitions, multiset, packing, postgres, probes, processes, streams, toc
+from . import definitions, packing, postgres, probes, processes, streams, toc
 from .catalog import major
 from .errors import ToolError
-from .manifest import Manifest, TablePart
+from .findings import Findings
+from .manifest import Manifest
 from .places import Place, Subject
 from .postgres import Session
-from .progress import Progress
-from .renumbered import Numbering
-from .rereading import Reader, Stream
 from .sqltext import quoted
 from .toc import Toc
 
-_ZONED = ("with time zone", "timestamptz", "tstz")
 _SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Sentences: what differs, what could not be judged, and what a reader should know."""
-
-    problems: tuple[str, ...] = ()
-    unjudged: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def __add__(self, other: Findings) -> Findings:
-        return Findings(
-            self.problems + other.problems,
-            self.unjudged + other.unjudged,
-            self.notes + other.notes,
-        )
-
-
-def tables(session: Session, place: Place, subject: Subject, progress: Progress) -> Findings:
-    """Rows and streams of every table: byte for byte, else the same rows in another order."""
-    found = subject.found
-    settings, findings = _accepted(session, found)
-    reader = Reader(place.client, session.target(), found.database.encoding, settings)
-    progress.begin("compare", len(found.tables), found.totals.data_bytes)
-    read = reader.streams(session, found.tables, subject.jobs, progress.reach)
-    numbering = Numbering([row[0] for row in session.query(_TYPES)])
-    moved = defaultdict[str, list[TablePart]](list)
-    for table in found.tables:
-        stream = read[table.oid]
-        if isinstance(stream, str):
-            findings += Findings((f"table {table.qualified} cannot be read: {stream}",))
-        elif stream != Stream(table.rows, table.bytes, table.sha256) and not _same_but_for_oids(
-            session, reader, subject, table, numbering
-        ):
-            moved[table.partition_of or table.qualified].append(table)
-    for name, differing in moved.items():
-        whole = [t for t in found.tables if (t.partition_of or t.qualified) == name]
-        try:
-            moved_only = _same_rows(session, reader, subject, whole)
-        except ToolError:
-            moved_only = False
-        if moved_only:
-            findings += Findings(notes=(f"the rows of {name} are the same, in another order",))
-        else:
-            findings += _differences(found, differing, read)
-    return findings
-
-
-def _accepted(session: Session, found: Manifest) -> tuple[dict[str, str], Findings]:
-    """The source's settings that this server takes too."""
-    settings, findings = {}, Findings()
-    for name, value in found.database.settings.items():
-        try:
-            session.query("SELECT pg_catalog.set_config(%s, %s, false)", name, value)
-            settings[name] = value
-        except ToolError:
-            findings += Findings(notes=(f"the server has no {name} {value!r}",))
-    return settings, findings
-
-
-def _same_but_for_oids(
-    session: Session, reader: Reader, subject: Subject, table: TablePart, numbering: Numbering
-) -> bool:
-    """Whether a table's binary stream is the same in all but the numbers of types."""
-    if table.format != "binary":
-        return False
-    with tempfile.TemporaryFile() as original, tempfile.TemporaryFile() as copy:
-        for block in streams.content(subject.directory / table.file):
-            original.write(block)
-        for block in reader.blocks(session, table):
-            copy.write(block)
-        original.flush()
-        copy.flush()
-        return numbering.same(original, copy)
-
-
-def _same_rows(
-    session: Session, reader: Reader, subject: Subject, whole: Sequence[TablePart]
-) -> bool:
-    """Whether a table, or all partitions of one together, hold the same rows in another order.
-
-    Rows change partitions where the hash of a value differs between two servers, as an enum's does.
-    """
-    if len({table.format for table in whole}) > 1:
-        return False
-    original, copy = multiset.Rows(), multiset.Rows()
-    for table in whole:
-        binary = table.format == "binary"
-        original.add(streams.content(subject.directory / table.file), binary=binary)
-        copy.add(reader.blocks(session, table), binary=binary)
-    return original == copy
-
-
-def _differences(
-    found: Manifest, differing: Sequence[TablePart], read: Mapping[int, Stream | str]
-) -> Findings:
-    findings = Findings()
-    for table in differing:
-        stream = read[table.oid]
-        rows = stream.rows if isinstance(stream, Stream) else 0
-        if rows != table.rows:
-            findings += Findings(
-                (f"table {table.qualified} has {rows:,} rows instead of {table.rows:,}",)
-            )
-        elif _depends_on_zone(found, table):
-            findings += Findings(
-                unjudged=(
-                    f"table {table.qualified} was dumped as text in a time zone that the manifest "
-                    "does not say",
-                )
-            )
-        else:
-            findings += Findings((f"the rows of {table.qualified} are not those of the backup",))
-    return findings
-
-
-def _depends_on_zone(found: Manifest, table: TablePart) -> bool:
-    zoned = any(word in column.type for column in table.columns for word in _ZONED)
-    return table.format == "text" and zoned and "TimeZone" not in found.database.settings
 
 
 def columns(session: Session, found: Manifest) -> Findings:
@@ -311,7 +188,6 @@ def _majors(contents: Toc) -> tuple[int, ...]:
     return tuple(major(str(text)) for text in (header.server_version, header.dump_version))
 
 
-_TYPES = "SELECT oid::int8 FROM pg_catalog.pg_type"
 _COLUMNS = """
 SELECT n.nspname, c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
        a.attgenerated <> ''

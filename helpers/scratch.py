@@ -216,6 +216,8 @@ class ScratchServer:
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
+            # What pg_hba.conf asks for; the default before 14 is another.
+            "password_encryption": "scram-sha-256",
             # Containers give /dev/shm 64 MB, too little to build an HNSW index in parallel.
             "dynamic_shared_memory_type": "mmap",
             "timezone": "UTC",

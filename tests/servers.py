@@ -37,7 +37,6 @@ SETTINGS = {
     **UNSAFE_BUT_FAST,
     "shared_buffers": "64MB",
     "max_connections": "60",
-    "password_encryption": "scram-sha-256",
     "max_locks_per_transaction": "256",
     "max_prepared_transactions": "4",
     "jit": "off",  # it takes longer to compile a query of the catalog than to run it
