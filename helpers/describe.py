@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
 from . import __version__, contents, manifest, packing, streams
-from .catalog import Column, Table
+from .catalog import Table
 from .clients import Client
 from .contents import Contents
 from .dump import Dumped
@@ -38,26 +38,13 @@ def describe(
     """
     found = contents.read(directory, client)
     _check_complete(found, dumped)
-    text = restore_md(
-        name,
-        dumped,
-        client,
-        has_globals=(directory / manifest.GLOBALS).exists(),
-        zstd=any(directory.glob(f"*{packing.ZST}")),
-    )
-    (directory / manifest.RESTORE).write_text(text, encoding="utf-8")
+    _write_runbook(directory, name, dumped, client)
     paths = {oid: packing.found(directory / file) for oid, file in found.files.items()}
     data = {oid: one.facts for oid, one in dumped.copied.items()}
     data |= _read_data({oid: paths[oid] for oid in paths if oid not in data}, jobs, progress)
     _compare_rows(dumped, data)
     tables = tuple(
-        _table(
-            table,
-            dumped.columns[table.oid],
-            paths[table.oid].name,
-            data[table.oid],
-            binary=table.oid in dumped.copied,
-        )
+        _table(table, dumped, paths[table.oid].name, data[table.oid])
         for table in dumped.tables
         if table.oid in paths
     )
@@ -78,6 +65,17 @@ def describe(
         notes=dumped.notes,
         toc_unknown=found.unknown,
     )
+
+
+def _write_runbook(directory: Path, name: Name, dumped: Dumped, client: Client) -> None:
+    text = restore_md(
+        name,
+        dumped,
+        client,
+        has_globals=(directory / manifest.GLOBALS).exists(),
+        zstd=any(directory.glob(f"*{packing.ZST}")),
+    )
+    (directory / manifest.RESTORE).write_text(text, encoding="utf-8")
 
 
 def write(directory: Path, found: Manifest) -> None:
@@ -129,9 +127,7 @@ def _compare_rows(dumped: Dumped, data: Mapping[int, DataFacts]) -> None:
             )
 
 
-def _table(
-    table: Table, columns: Sequence[Column], file: str, facts: DataFacts, *, binary: bool
-) -> TablePart:
+def _table(table: Table, dumped: Dumped, file: str, facts: DataFacts) -> TablePart:
     return TablePart(
         schema_=table.schema,
         name=table.name,
@@ -139,9 +135,9 @@ def _table(
         rows=facts.rows or 0,
         columns=tuple(
             manifest.ColumnPart(name=column.name, type=column.type, generated=column.generated)
-            for column in columns
+            for column in dumped.columns[table.oid]
         ),
-        format="binary" if binary else "text",
+        format="binary" if table.oid in dumped.copied else "text",
         bytes=facts.bytes,
         sha256=facts.sha256,
         file=file,

@@ -88,30 +88,33 @@ def restore(order: Order, on_line: Callable[[str], None] = lambda line: None) ->
             raise failure(0, told.what, told.why)
         on_line(line)
 
-    # The lines of several workers run into each other, and no error may hide behind the noise.
-    jobs = 1 if noisy else order.jobs
     target = with_settings(order.target, order.settings)
     with tempfile.NamedTemporaryFile("w", prefix="pgbackup-") as listed:
         listed.writelines(f"{number};\n" for number in order.only or ())
         listed.flush()
-        argv = [
-            order.client.tool("pg_restore"),
-            f"--dbname={target.conninfo}",
-            *(["--single-transaction"] if order.one_transaction else [f"--jobs={jobs}"]),
-            "--no-password",
-            "--verbose",
-            *([] if noisy else ["--exit-on-error"]),
-            *([f"--section={order.section}"] if order.section else []),
-            *([f"--use-list={listed.name}"] if order.only is not None else []),
-            *([] if order.owners else ["--no-owner", "--no-acl"]),
-            *([] if order.tablespaces else ["--no-tablespaces"]),
-            *(["--schema-only"] if order.schema_only else []),
-            "--",
-            str(order.directory),
-        ]
+        chosen = listed.name if order.only is not None else None
+        argv = [*_words(order, target, chosen, noisy=noisy), "--", str(order.directory)]
         done = processes.run(argv, env=target.env, on_error_line=hear)
     if done.returncode and not (noisy and done.returncode == 1 and told.only_noise):
         raise failure(done.returncode, told.what, told.why)
+
+
+def _words(order: Order, target: Target, listed: str | None, *, noisy: bool) -> list[str]:
+    # The lines of several workers run into each other, and no error may hide behind the noise.
+    jobs = 1 if noisy else order.jobs
+    return [
+        order.client.tool("pg_restore"),
+        f"--dbname={target.conninfo}",
+        *(["--single-transaction"] if order.one_transaction else [f"--jobs={jobs}"]),
+        "--no-password",
+        "--verbose",
+        *([] if noisy else ["--exit-on-error"]),
+        *([f"--section={order.section}"] if order.section else []),
+        *([f"--use-list={listed}"] if listed else []),
+        *([] if order.owners else ["--no-owner", "--no-acl"]),
+        *([] if order.tablespaces else ["--no-tablespaces"]),
+        *(["--schema-only"] if order.schema_only else []),
+    ]
 
 
 def step(line: str) -> Step | None:
