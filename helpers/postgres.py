@@ -112,6 +112,17 @@ class Session:
         table = sql.Identifier(schema, name)
         return int(self.query(sql.SQL("SELECT count(*) FROM ONLY {}").format(table))[0][0])
 
+    def rows_made_with(self, schema: str, name: str) -> int:
+        """How many of a table's rows were written by the transaction that made the table."""
+        table = sql.Identifier(schema, name)
+        made = sql.SQL("SELECT count(*) FROM ONLY {} AS t WHERE t.xmin = {}").format(
+            table,
+            sql.SQL(
+                "(SELECT c.xmin FROM pg_catalog.pg_class c WHERE c.oid = {}::pg_catalog.regclass)"
+            ).format(sql.Literal(table.as_string())),
+        )
+        return int(self.query(made)[0][0])
+
     def extensions(self) -> tuple[tuple[str, str, str], ...]:
         """Each extension's name, version and schema."""
         return tuple((row[0], row[1], row[2]) for row in self.query(queries.EXTENSIONS))

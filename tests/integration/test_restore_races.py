@@ -80,6 +80,34 @@ def test_whatever_was_committed_before_the_swap_is_in_the_kept_database(chat: Re
     assert chat.counts(chat.target()) == [(50, 2000)]
 
 
+def test_rows_that_others_write_to_one_table_at_once_are_not_taken_for_a_fault(
+    chat: Restoring,
+) -> None:
+    assert chat.run().code == 0
+    target = chat.target()
+    target.execute("DROP TABLE app.messages")
+    done = threading.Event()
+
+    def write() -> None:
+        with target.connect() as session:
+            while not done.is_set():
+                with suppress(psycopg.errors.UndefinedTable):
+                    session.execute(
+                        "INSERT INTO app.messages (conversation, body) VALUES (1, 'at once')"
+                    )
+                    return
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        ran = chat.run("--only-table=app.messages")
+    finally:
+        done.set()
+        writer.join()
+    assert ran.code == 0, ran.said
+    assert chat.counts(target) == [(50, 2001)]
+
+
 def test_an_empty_database_that_cannot_be_dropped_is_kept(chat: Restoring) -> None:
     chat.make()
     chat.server.maintenance.execute(f'ALTER DATABASE "{chat.place("target")}" IS_TEMPLATE true')
