@@ -166,7 +166,7 @@ def test_a_timer_takes_the_place_of_cron(
         return [text for text in said if "exit code 5" in text]
 
     try:
-        (message, *_) = wait(told, 60, "message about the drill")
+        (message, *_) = wait(told, 180, "message about the drill")
     finally:
         scheduled.host.ssh(f"rm -r {damaged}")  # the host goes on to serve other tests
     assert "toc.dat" in message

@@ -83,16 +83,28 @@ def stop_at_phase(process: subprocess.Popen[str], cwd: Path, phase: str) -> None
 
 @contextmanager
 def held(database: Database, application: str, query: str = "COPY %big%") -> Iterator[int]:
-    """Hold the server process that runs this query for this client: its pid."""
+    """Hold the server process that runs this query for this client: its pid.
+
+    One that copies is stopped where it waits for its client: elsewhere it may hold a lock that
+    every other process of the server needs.
+    """
     sql = (
         "SELECT pid FROM pg_stat_activity WHERE datname = %s AND application_name = %s "
-        "AND state = 'active' AND query ILIKE %s AND pid <> pg_backend_pid() LIMIT 1"
+        "AND state = 'active' AND query ILIKE %s AND pid <> pg_backend_pid() "
+        "AND (query NOT LIKE 'COPY%%' OR wait_event = 'ClientWrite')"
     )
+    values = (database.name, application, query)
     with database.server.maintenance.connect() as connection:
-        values = (database.name, application, query)
-        rows = soon(lambda: connection.execute(sql, values).fetchall(), f"{query} of {application}")
-    pid = int(rows[0][0])
-    os.kill(pid, signal.SIGSTOP)
+
+        def stopped() -> int | None:
+            for (pid,) in connection.execute(sql, values).fetchall():
+                os.kill(pid, signal.SIGSTOP)
+                if (pid,) in connection.execute(sql, values).fetchall():
+                    return int(pid)
+                os.kill(pid, signal.SIGCONT)
+            return None
+
+        pid = soon(stopped, f"{query} of {application}")
     try:
         yield pid
     finally:
