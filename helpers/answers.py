@@ -200,7 +200,7 @@ def examined(environment: str, findings: Sequence[Finding]) -> Answer:
 def _cells(backup: Glance) -> tuple[str, ...]:
     return (
         printable(backup.text),
-        f"{backup.time:%Y-%m-%d %H:%M:%S}",
+        backup.time.isoformat(" ", "seconds")[:19],
         "?" if backup.tables is None else f"{backup.tables:,}",
         "?" if backup.rows is None else f"{backup.rows:,}",
         "?" if backup.file_bytes is None else filesize.decimal(backup.file_bytes),

@@ -21,7 +21,7 @@ from .sheets import Sheet
 SCHEMA_VERSION = 1
 """Of every --json document."""
 
-_READ_BY_PEOPLE = 1 << 20
+_READ_BY_PEOPLE = 1 << 18
 """Characters of a document up to which it is indented."""
 
 _FILE_WIDTH = 160

@@ -52,7 +52,7 @@ def held() -> Iterator[None]:
 @contextmanager
 def ignored() -> Iterator[None]:
     """Let no signal interrupt what must be done to its end, and is short."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
+    before = {number: signal.signal(number, _ignore) for number in _SIGNALS}
     try:
         yield
     finally:
@@ -61,11 +61,15 @@ def ignored() -> Iterator[None]:
 
 def _interrupt(number: int, _frame: FrameType | None) -> None:
     for other in _SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
+        signal.signal(other, _ignore)
     if _Held.depth:
         _Held.number = number
     else:
         raise Interruption(number)
+
+
+def _ignore(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing; SIG_IGN would be inherited by programs that are started, which must end."""
 
 
 def _restore(before: dict[signal.Signals, signal._HANDLER]) -> None:

@@ -148,12 +148,11 @@ class ScratchServer:
         # One that we have only just started has not written its pid file yet.
         pid = self._process.pid if self._process else self.pid
         for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGKILL):
-            # Its data directory tells the postmaster from a process that got its number since.
-            if pid is None or str(self.data) not in _command_line(pid):
+            if pid is None or self._has_ended(pid):
                 break
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
-            _wait(lambda: not _command_line(pid), STOP_SECONDS)
+            _wait(lambda: self._has_ended(pid), STOP_SECONDS)
         if self._process:
             self._process.wait()
             self._process = None
@@ -161,6 +160,12 @@ class ScratchServer:
             # A zombie that nothing reaps would keep the next start from taking its place; shared
             # memory still tells PostgreSQL whether some process uses the data.
             (self.data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _has_ended(self, pid: int) -> bool:
+        """Whether the postmaster is gone; its number may be that of another process by now."""
+        if self._process:  # a child keeps its number, and amid exec it has no command line
+            return self._process.poll() is not None
+        return str(self.data) not in _command_line(pid)
 
     def remove(self) -> None:
         """Stop the server and delete what it made; the directory too if nothing else is in it."""

@@ -23,7 +23,6 @@ _NAME = re.compile(
     r"(?P<database>[^/\0\n.][^/\0\n]*)_(?P<environment>[A-Za-z][A-Za-z0-9-]*)_"
     r"(?P<time>\d{8}T\d{6}Z)"
 )
-_TIME = "%Y%m%dT%H%M%SZ"
 PARTIAL, DELETED, RECORD = ".partial-", ".deleted-", ".verification-"
 """What stands before a backup's name while it is made, deleted, or its record replaced."""
 _MARKS = (PARTIAL, DELETED, RECORD + PARTIAL, RECORD)
@@ -38,7 +37,9 @@ class Name:
     time: datetime
 
     def __str__(self) -> str:
-        return f"{self.series}_{self.time.strftime(_TIME)}"
+        # Several times as fast as strftime, which counts for thousands of names.
+        time = self.time.isoformat(timespec="seconds")[:19]
+        return f"{self.series}_{time.replace('-', '').replace(':', '')}Z"
 
     @property
     def series(self) -> str:
@@ -59,7 +60,6 @@ def parse_name(text: str) -> Name | None:
     if not match:
         return None
     try:
-        # Several times as fast as strptime, which counts for thousands of names.
         time = datetime.fromisoformat(match["time"])
     except ValueError:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 from collections.abc import Callable
 
@@ -107,6 +108,20 @@ def test_another_thread_holds_nothing_back_from_the_main_one() -> None:
         over.set()
         other.join()
     assert not reached
+
+
+def test_a_program_started_after_the_signal_can_still_be_ended() -> None:
+    codes = []
+
+    def work() -> None:
+        with interrupts.held():
+            signal.raise_signal(signal.SIGTERM)
+            with subprocess.Popen(["sleep", "15"]) as program:
+                program.terminate()
+                codes.append(program.wait(10))
+
+    interrupted(work)
+    assert codes == [-signal.SIGTERM]
 
 
 def test_every_handler_is_what_it_was_before() -> None:

@@ -30,9 +30,9 @@ def fill(store: Path, count: int) -> None:
 
 
 def quickest(verb: tuple[str, ...], store: Path, cwd: Path) -> float:
-    """The best of three runs, or the first in time: others may take the caches meanwhile."""
+    """The best of ten runs, or the first in time: others may take the caches meanwhile."""
     least = float("inf")
-    for _ in range(3):
+    for _ in range(10):
         ran, seconds = measured(verb, store, cwd)
         assert ran.code == 0, ran.said
         least = min(least, seconds)

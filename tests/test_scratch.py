@@ -216,6 +216,22 @@ def test_a_server_interrupted_before_its_pid_file_is_there_is_ended(tmp_path: Pa
     assert not Path(f"/proc/{int(number.read_text())}").exists()
 
 
+@pytest.mark.timeout(60)
+def test_a_child_without_a_command_line_is_ended_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command line is empty amid exec, in which a signal may find a server that starts."""
+    monkeypatch.setattr("helpers.scratch._command_line", lambda _pid: "")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, script in {"initdb": "exit 0", "postgres": "exec sleep 300"}.items():
+        (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setattr("helpers.scratch.START_SECONDS", 0.5)
+    with pytest.raises(ToolError, match="did not start"):
+        ScratchServer(tmp_path / "server", programs, bound=True).start()
+
+
 @as_root
 def test_root_runs_a_server_below_a_directory_that_nobody_may_enter(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
