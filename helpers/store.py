@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from . import mounts
 from .errors import BusyError, StorageError
 
 _NAME = re.compile(
@@ -104,10 +105,9 @@ class Store:
         self.path = path
 
     def check(self) -> None:
-        """Raise StorageError unless the directory is there and takes a file."""
+        """Raise StorageError unless the directory is there, on its disk, and takes a file."""
         with storage_errors(self.path):
-            with os.scandir(self.path):
-                pass
+            self._entries()
             _probe(self.path / f".probe-{os.getuid()}")
 
     def free(self) -> int:
@@ -119,10 +119,22 @@ class Store:
     def names(self, environment: str | None = None) -> list[Name]:
         """Every published backup's name, newest first; only one environment's if it is given."""
         with storage_errors(self.path):
-            entries = [e.name for e in os.scandir(self.path) if e.is_dir(follow_symlinks=False)]
+            entries = [e.name for e in self._entries() if e.is_dir(follow_symlinks=False)]
         names = [name for name in map(parse_name, entries) if name]
         fenced = [n for n in names if environment in {None, n.environment}]
         return sorted(fenced, key=lambda name: (name.time, str(name)), reverse=True)
+
+    def _entries(self) -> list[os.DirEntry[str]]:
+        """Everything in the directory; StorageError where its disk is not mounted."""
+        with os.scandir(self.path) as found:  # mounts what is mounted when it is looked at
+            entries = list(found)
+        point = mounts.missing(self.path)
+        if point:
+            raise StorageError(
+                f"The store cannot be used: {self.path}: {point} is not mounted, but in fstab.",
+                f"Run mount {point}; if backups belong there without, take it out of /etc/fstab.",
+            )
+        return entries
 
     def place(self, name: Name) -> Path:
         """Where a backup of that name is, or would be."""
@@ -164,7 +176,7 @@ class Store:
         """Remove what a killed run of this database and environment left; the lock must be held."""
         swept = []
         with storage_errors(self.path):
-            for entry in list(os.scandir(self.path)):
+            for entry in self._entries():
                 marked = next((m for m in _MARKS if entry.name.startswith(m)), None)
                 name = parse_name(entry.name.removeprefix(marked)) if marked else None
                 if name and name.series == series and self._swept(entry, name):
