@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from . import checks, manifest
 from .checks import Accepted, Verification
 from .errors import RefusedError
+from .files import storage_errors
 from .listing import Backup
-from .store import storage_errors
 
 
 def accept(backup: Backup, by: str) -> Verification:

@@ -11,8 +11,8 @@ from pathlib import Path
 from pwd import struct_passwd
 from typing import Final
 
+from .names import parse_name
 from .settings import HOST_DIR
-from .store import parse_name
 
 _ROOTS_OWN: Final = frozenset({"doctor", "check-env", "create-role"})
 """Verbs that look at, or are told, what no environment's user may know."""

@@ -9,8 +9,10 @@ from . import destination, envfiles, listing
 from . import settings as configuration
 from .destination import Production
 from .errors import ConfigError
+from .files import storage_error
+from .names import parse_name
 from .settings import HOST_DIR, Settings
-from .store import Store, parse_name, storage_error
+from .store import Store
 
 HELP = {
     "env": "Environment: dev, prod or any other that has an inventory or an env file",

@@ -11,13 +11,15 @@ from . import abilities, clients, describe, listing, manifest, postgres, preflig
 from . import dump as dumping
 from .clients import Client
 from .errors import BackupError, ReplayConflictError, StorageError, VerificationError
+from .files import private_files, storage_error, sync_tree
 from .listing import Backup
 from .manifest import Manifest
+from .names import Name
 from .postgres import Session
 from .progress import Progress
 from .prune import Plan
 from .settings import Settings
-from .store import Name, Store, private_files, storage_error, sync_tree
+from .store import Store
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,10 @@ from .asked import HELP, existing, helps, load, root, selected
 from .entry import Answer
 from .errors import ConfigError, NotFoundError, RefusedError, StorageError
 from .listing import SEE_LIST
+from .names import parse_name
 from .notifyverb import notify_
 from .restoreverb import restore
 from .settings import HOST_DIR, Settings, Target
-from .store import parse_name
 from .viewverbs import report_, status_
 
 

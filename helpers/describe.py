@@ -16,9 +16,9 @@ from .contents import Contents
 from .dump import Dumped
 from .errors import ToolError
 from .manifest import Manifest, TablePart
+from .names import Name
 from .progress import Progress
 from .runbook import restore_md
-from .store import Name
 from .streams import DataFacts, FileFacts
 
 

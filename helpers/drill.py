@@ -27,13 +27,13 @@ from .checks import Check, Outcome, Recovery, Verification
 from .clients import Client
 from .conninfo import Connection
 from .errors import BackupError, DatabaseError, RefusedError, ToolError, VerificationError
+from .files import private_files
 from .findings import Findings
 from .manifest import Manifest
 from .places import Place, Subject
 from .postgres import Session
 from .progress import Progress
 from .rehearsal import Restored
-from .store import private_files
 
 _LACKING = re.compile(
     r"extension \S+ is not available|could not open extension control file|unsupported XML feature"

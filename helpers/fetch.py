@@ -12,8 +12,8 @@ from pathlib import Path
 from . import processes, remote, verify
 from .errors import ConfigError, NotFoundError, RemoteError, VerificationError
 from .inventory import Host
+from .names import parse_name
 from .progress import Quiet
-from .store import parse_name
 
 
 def fetch(root: Path, environment: str, hosts: Sequence[Host], file: str, place: Path) -> Path:

@@ -23,7 +23,8 @@ from .checks import Check
 from .errors import VerificationError
 from .listing import Backup
 from .manifest import FILE, VERIFICATION, Model
-from .store import Name, Store
+from .names import Name
+from .store import Store
 
 WORTHWHILE: Final = 300
 """Backups of an environment from which their index is kept."""

@@ -13,7 +13,8 @@ from . import checks, manifest
 from .checks import Verification
 from .errors import NotFoundError, RefusedError, VerificationError
 from .manifest import Manifest
-from .store import Name, Store, parse_name
+from .names import Name, parse_name
+from .store import Store
 
 SEE_LIST = "See what there is: invoke list, or pgbackup list on a backup host."
 

@@ -18,11 +18,11 @@ from . import clients, postgres
 from .catalog import major
 from .clients import Client
 from .errors import BackupError, ConfigError, StorageError, ToolError
+from .files import storage_errors
 from .manifest import Manifest
 from .postgres import Session
 from .scratch import UNSAFE_BUT_FAST, ScratchServer
 from .sqltext import quoted
-from .store import storage_errors
 from .toc import Toc
 
 PREFIX = "pgbackup-drill-"

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from . import index, listing, retention
 from .index import Glance
 from .listing import Backup
+from .names import Name, parse_name
 from .progress import Progress
 from .retention import Candidate, Decision
 from .settings import Keep
-from .store import Name, Store, parse_name
+from .store import Store
 
 
 @dataclass(frozen=True)

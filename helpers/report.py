@@ -18,11 +18,12 @@ from .calendars import Kind, Taken
 from .charts import Chart
 from .entry import printable
 from .errors import ConfigError
+from .files import storage_errors
 from .index import Glance
 from .manifest import Model
 from .protection import Drilled, State
 from .settings import Settings
-from .store import Store, storage_errors
+from .store import Store
 
 _ROWS: Final = 300
 """Backups that the table names: all that stay, as far as they are so many, then those that go."""

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .clients import Client
 from .dump import Dumped
-from .store import Name
+from .names import Name
 
 
 @cache

@@ -14,9 +14,9 @@ from .catalog import major
 from .errors import NotFoundError, RefusedError, VerificationError
 from .listing import load
 from .manifest import GLOBALS, Manifest, TablePart
+from .names import parse_name
 from .progress import Progress
 from .properties import Properties
-from .store import parse_name
 from .toc import Entry, Toc
 
 _NAMES = re.compile(r'"(?:[^"]|"")+"|\w+')

@@ -1,101 +1,25 @@
-"""The directory that holds backups: names, lock, partial directory, publish, free space."""
+"""The directory that holds backups: lock, partial directory, publish, remove, free space."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
-import re
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from pathlib import Path
-from urllib.parse import quote, unquote
 
 from . import mounts
 from .errors import BusyError, StorageError
+from .files import storage_error, storage_errors, sync_directory
+from .names import Name, parse_name
 
-_NAME = re.compile(
-    r"(?P<database>[^/\0\n.][^/\0\n]*)_(?P<environment>[A-Za-z][A-Za-z0-9-]*)_"
-    r"(?P<time>\d{8}T\d{6}Z)"
-)
 PARTIAL, DELETED, RECORD = ".partial-", ".deleted-", ".verification-"
 """What stands before a backup's name while it is made, deleted, or its record replaced."""
 _MARKS = (PARTIAL, DELETED, RECORD + PARTIAL, RECORD)
-
-
-@dataclass(frozen=True)
-class Name:
-    """A backup's name in its parts; `database` as the server calls it."""
-
-    database: str
-    environment: str
-    time: datetime
-
-    def __str__(self) -> str:
-        # Several times as fast as strftime, which counts for thousands of names.
-        time = self.time.isoformat(timespec="seconds")[:19]
-        return f"{self.series}_{time.replace('-', '').replace(':', '')}Z"
-
-    @property
-    def series(self) -> str:
-        """What the backups of one database and environment share."""
-        return f"{_encoded(self.database)}_{self.environment}"
-
-
-@lru_cache(maxsize=256)
-def _encoded(database: str) -> str:
-    """A percent sign for what a file name cannot hold, or a shell would trip over."""
-    encoded = quote(database, safe="")
-    return "%2E" + encoded[1:] if encoded.startswith(".") else encoded
-
-
-def parse_name(text: str) -> Name | None:
-    """The parts of a backup's name; None if it is no such name."""
-    match = _NAME.fullmatch(text)
-    if not match:
-        return None
-    try:
-        time = datetime.fromisoformat(match["time"])
-    except ValueError:
-        return None
-    name = Name(unquote(match["database"]), match["environment"], time)
-    try:
-        return name if str(name) == text else None
-    except UnicodeEncodeError:  # bytes that are no text, in a directory of somebody else's
-        return None
-
-
-@contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what the operating system says about files into StorageError."""
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(path, error) from error
-
-
-def storage_error(path: Path, error: OSError) -> StorageError:
-    """What went wrong with `path`, and what to do about it."""
-    advice = {
-        errno.ENOENT: "Create the directory, or mount the disk it lives on.",
-        errno.ENOTDIR: "Name a directory in BACKUP_DIR.",
-        errno.EACCES: "Let the backup user write to it.",
-        errno.EPERM: "Let the backup user write to it.",
-        errno.EROFS: "Mount it read-write.",
-        errno.ENOSPC: "Free some space there, or run prune with --apply.",
-        errno.EDQUOT: "Free some space there, or raise the quota.",
-    }
-    reason = error.strerror or str(error)
-    return StorageError(
-        f"The store cannot be used: {path}: {reason}.",
-        advice.get(error.errno or 0, "Check the disk and the file system."),
-    )
 
 
 class Store:
@@ -222,34 +146,6 @@ class Store:
             self.place(name).rename(doomed)
             sync_directory(self.path)
             shutil.rmtree(doomed)
-
-
-@contextmanager
-def private_files() -> Iterator[None]:
-    """Let nobody else read what we and our tools write meanwhile."""
-    before = os.umask(0o077)
-    try:
-        yield
-    finally:
-        os.umask(before)
-
-
-def sync_tree(directory: Path) -> None:
-    """Put every file in a directory on the disk, then the directory; raises OSError."""
-    for entry in list(os.scandir(directory)):
-        if entry.is_file(follow_symlinks=False):
-            with open(entry.path, "rb") as file:  # noqa: PTH123 - a DirEntry has a plain path
-                os.fsync(file.fileno())
-    sync_directory(directory)
-
-
-def sync_directory(directory: Path) -> None:
-    """Put a directory on the disk, so that renames in it survive a power cut; raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _probe(path: Path) -> None:

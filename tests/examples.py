@@ -19,7 +19,7 @@ from helpers.manifest import (
     TablePart,
     Totals,
 )
-from helpers.store import Name
+from helpers.names import Name
 
 TIME = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
 CONTENT = b"not an archive, but a file of some size"

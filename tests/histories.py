@@ -11,7 +11,7 @@ from pathlib import Path
 from helpers import describe
 from helpers.checks import Check, Outcome, Recovery, Verification
 from helpers.manifest import VERIFICATION, FilePart
-from helpers.store import Name
+from helpers.names import Name
 
 from . import examples
 

@@ -13,9 +13,10 @@ import pytest
 
 from helpers import index, listing, prune
 from helpers.index import Glance
+from helpers.names import Name
 from helpers.progress import Quiet
 from helpers.settings import Keep
-from helpers.store import Name, Store
+from helpers.store import Store
 
 from . import examples
 

@@ -15,7 +15,8 @@ import pytest
 from helpers import checks, listing
 from helpers.checks import Accepted
 from helpers.errors import NotFoundError, RefusedError
-from helpers.store import Name, Store, parse_name
+from helpers.names import Name, parse_name
+from helpers.store import Store
 
 from . import examples
 from .running import environment, pgbackup

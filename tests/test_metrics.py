@@ -12,8 +12,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from helpers import checks, listing, metrics
 from helpers.checks import Check, Recovery
+from helpers.names import parse_name
 from helpers.outcomes import Facts, Run
-from helpers.store import Store, parse_name
+from helpers.store import Store
 
 from .running import environment, pgbackup
 from .servers import Database

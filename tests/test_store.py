@@ -1,8 +1,7 @@
-"""Names, lock, sweep, publish and free space of a store."""
+"""Lock, sweep, publish and free space of a store."""
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import subprocess
@@ -12,17 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, example, given
-from hypothesis import strategies as st
 
 from helpers import checks
-from helpers import store as storing
 from helpers.errors import BusyError, StorageError
-from helpers.store import Name, Store, parse_name
+from helpers.names import Name
+from helpers.store import Store
 
 from .running import PROJECT
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 SERIES = "chat_test"
 
@@ -36,68 +32,6 @@ def store(tmp_path: Path) -> Store:
 
 def named(hours: int = 0, database: str = "chat", environment: str = "test") -> Name:
     return Name(database, environment, NOON + timedelta(hours=hours))
-
-
-databases = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=21)
-environments = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,20}", fullmatch=True)
-times = st.integers(0, 253_402_300_799).map(lambda second: EPOCH + timedelta(seconds=second))
-
-
-@given(databases, environments, times)
-@example("a_b", "c", NOON)
-@example("..", "dev", NOON)
-@example("/etc/passwd", "dev", NOON)
-@example(".hidden", "dev", NOON)
-@example("%2E", "dev", NOON)
-@example("x_prod_20260101T000000Z", "dev", NOON)
-@example("a\nb $(rm) 'c'", "dev", NOON)
-def test_any_database_gives_a_plain_file_name_that_is_read_back(
-    database: str, environment: str, time: datetime
-) -> None:
-    name = Name(database, environment, time)
-    assert parse_name(str(name)) == name
-    assert str(name).isascii()
-    assert str(name).isprintable()
-    assert not set(str(name)) & set("/ '\"$*?;&|\\`")
-    assert not str(name).startswith(".")
-
-
-@given(databases, environments, databases, environments)
-def test_two_series_never_share_a_name(one: str, in_one: str, other: str, in_other: str) -> None:
-    assume((one, in_one) != (other, in_other))
-    assert Name(one, in_one, NOON).series != Name(other, in_other, NOON).series
-
-
-@given(st.text(max_size=40))
-@example("a_b_20260304T120000Z")
-@example("chat_dev_20260304T120000Z\n")
-@example("chat_dev_\u0662\u0660260304T120000Z")
-@example("a b_dev_20260304T120000Z")
-def test_what_is_taken_for_a_name_is_written_the_same(text: str) -> None:
-    name = parse_name(text)
-    assert name is None or str(name) == text
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "chat_test",
-        "chat_test_20260230T000000Z",
-        "chat_test_20260304T250000Z",
-        "chat_test_20260304T120000",
-        "_test_20260304T120000Z",
-        "chat__20260304T120000Z",
-        "chat_1test_20260304T120000Z",
-        "chat_test_20260304T120000Z.tar",
-        ".partial-chat_test_20260304T120000Z",
-        ".deleted-chat_test_20260304T120000Z",
-        "%63hat_test_20260304T120000Z",
-        "../chat_test_20260304T120000Z",
-    ],
-)
-def test_what_is_no_name_is_not_taken_for_one(text: str) -> None:
-    assert parse_name(text) is None
 
 
 def test_two_backups_in_one_second_get_different_names(store: Store) -> None:
@@ -296,26 +230,6 @@ def test_removing_takes_the_name_first(store: Store) -> None:
     store.sweep(SERIES)
     store.remove(named())
     assert list(store.path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    ("number", "advice"),
-    [
-        (errno.ENOSPC, "Free some space"),
-        (errno.EROFS, "read-write"),
-        (errno.EACCES, "backup user"),
-        (errno.ENOENT, "mount"),
-        (errno.EDQUOT, "quota"),
-        (errno.EIO, "file system"),
-    ],
-)
-def test_what_the_system_says_becomes_an_error_with_advice(number: int, advice: str) -> None:
-    with pytest.raises(StorageError) as caught, storing.storage_errors(Path("/backups")):
-        raise OSError(number, os.strerror(number))
-    assert "/backups" in caught.value.what
-    assert os.strerror(number) in caught.value.what
-    assert advice in caught.value.do
-    assert caught.value.exit_code == 4
 
 
 def test_many_who_want_one_lock_get_it_one_at_a_time(store: Store) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from helpers.store import parse_name
+from helpers.names import parse_name
 
 from . import invariants
 from .world import World, stock

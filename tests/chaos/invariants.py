@@ -11,7 +11,8 @@ from pathlib import Path
 from helpers import checks, progress, verify
 from helpers.errors import VerificationError
 from helpers.manifest import FILE, GLOBALS, VERIFICATION
-from helpers.store import DELETED, PARTIAL, parse_name
+from helpers.names import parse_name
+from helpers.store import DELETED, PARTIAL
 
 _KEPT = (".lock-", ".runs-", ".index-")
 """A lock and the log of the runs outlive every run."""

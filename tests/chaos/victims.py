@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import psycopg
 
 from helpers import checks, places
-from helpers.store import parse_name
+from helpers.names import parse_name
 
 from .world import World, stock
 

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 import psycopg
 
+from helpers.names import parse_name
 from helpers.scratch import UNSAFE_BUT_FAST, ScratchServer
-from helpers.store import parse_name
 
 from ..running import argv, environment
 from . import invariants

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import pytest
 
-from helpers.store import parse_name
+from helpers.names import parse_name
 
 from ..running import Ran, argv, pgbackup
 from ..servers import REQUIRE_ALL, Database

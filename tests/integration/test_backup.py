@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from helpers import sampledata
-from helpers.store import parse_name
+from helpers.names import parse_name
 
 from ..running import SECRET, Ran, environment, pgbackup
 from ..servers import Database

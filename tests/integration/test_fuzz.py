@@ -26,7 +26,7 @@ from invoke.exceptions import Exit
 from helpers import checks, cli, toc
 from helpers.checks import Verification
 from helpers.errors import VerificationError
-from helpers.store import parse_name
+from helpers.names import parse_name
 from helpers.tocfile import Entry
 
 from ..running import environment
