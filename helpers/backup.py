@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import abilities, clients, describe, listing, manifest, postgres, preflight, prune, verify
+from . import abilities, clients, describe, listing, losses, postgres, preflight, prune, verify
 from . import dump as dumping
 from .clients import Client
 from .errors import BackupError, ReplayConflictError, StorageError, VerificationError
@@ -131,7 +131,7 @@ def _losses(earlier: Backup | None, found: Manifest, max_shrink: int) -> tuple[s
     """Why the new backup is suspect: against one that is suspect itself, whatever it holds."""
     if earlier is None or earlier.manifest is None:
         return ()
-    lost = manifest.shrunk(earlier.manifest, found, max_shrink)
+    lost = losses.between(earlier.manifest, found, max_shrink)
     if earlier.suspect and not lost:
         return (f"{earlier.name} is suspect, and no earlier backup is left to compare with",)
     return lost

@@ -89,8 +89,8 @@ KEYS: Final[dict[str, Key]] = {
         field="compression",
     ),
     "BACKUP_MAX_SHRINK": Key(
-        "Percent of its rows that a table may lose between two backups before the new one is "
-        "marked suspect, 1 to 100",
+        "Percent of its rows, or of the data in them, that a table may lose between two backups "
+        "before the new one is marked suspect, 1 to 100",
         "50",
         field="max_shrink",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -232,41 +231,6 @@ def read(directory: Path) -> tuple[Manifest, bytes]:
         raise _bad(path, f"is not a manifest: {where}: {first['msg']}") from error
     except ValueError as error:
         raise _bad(path, f"is not a manifest: {error}") from error
-
-
-def shrunk(earlier: Manifest, later: Manifest, percent: int) -> tuple[str, ...]:
-    """Why `later` looks as if data were lost: tables gone, rows or large objects down by more
-    than `percent`.
-
-    Partitions are added up under their root, since dropping an old one is everyday work.
-    """
-    before, after = _rows_by_table(earlier), _rows_by_table(later)
-    reasons = []
-    for name, rows in sorted(before.items()):
-        if name not in after:
-            reasons.append(f"table {name} is gone ({rows:,} rows in {earlier.backup.name})")
-        elif _is_loss(rows, after[name], percent):
-            reasons.append(
-                f"table {name} went from {rows:,} to {after[name]:,} rows "
-                f"since {earlier.backup.name}"
-            )
-    if _is_loss(earlier.large_objects, later.large_objects, percent):
-        reasons.append(
-            f"large objects went from {earlier.large_objects:,} to {later.large_objects:,} "
-            f"since {earlier.backup.name}"
-        )
-    return tuple(reasons)
-
-
-def _is_loss(before: int, after: int, percent: int) -> bool:
-    return (before - after) * 100 > before * percent
-
-
-def _rows_by_table(manifest: Manifest) -> dict[str, int]:
-    rows: defaultdict[str, int] = defaultdict(int)
-    for table in manifest.tables:
-        rows[table.partition_of or table.qualified] += table.rows
-    return rows
 
 
 def _bad(path: Path, how: str) -> VerificationError:

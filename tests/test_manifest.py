@@ -194,45 +194,6 @@ def test_sums_name_every_file_and_the_manifest_in_one_order() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("before", "after", "percent", "expected"),
-    [
-        (100, 100, 50, None),
-        (100, 50, 50, None),
-        (100, 49, 50, "100 to 49 rows"),
-        (100, 0, 100, None),
-        (100, 99, 1, None),
-        (100, 98, 1, "100 to 98 rows"),
-        (0, 0, 1, None),
-        (1, 1000, 1, None),
-        (3, 1, 66, "3 to 1 rows"),
-        (3, 1, 67, None),
-    ],
-)
-def test_a_table_shrinks_too_far_when_it_loses_more_than_the_percentage(
-    before: int, after: int, percent: int, expected: str | None
-) -> None:
-    earlier, later = (examples.manifest(table("messages", rows)) for rows in (before, after))
-    reasons = manifest.shrunk(earlier, later, percent)
-    assert len(reasons) == (expected is not None)
-    assert expected is None or expected in reasons[0]
-
-
-def test_a_table_that_is_gone_is_said_even_if_it_was_empty() -> None:
-    earlier = examples.manifest(table("messages", 0), table("notes", 5))
-    reasons = manifest.shrunk(earlier, examples.manifest(table("notes", 5)), 50)
-    assert len(reasons) == 1
-    assert "public.messages is gone (0 rows in chat_test_" in reasons[0]
-
-
-def test_partitions_are_added_up_under_their_root() -> None:
-    old = [table(f"log_{year}", 100, partition_of="public.log") for year in (2024, 2025)]
-    new = table("log_2026", 150, partition_of="public.log")
-    assert manifest.shrunk(examples.manifest(*old), examples.manifest(old[1], new), 1) == ()
-    reasons = manifest.shrunk(examples.manifest(*old), examples.manifest(old[1]), 49)
-    assert "public.log went from 200 to 100 rows" in reasons[0]
-
-
 BOMBS: dict[str, Callable[[], str]] = {
     "roles": lambda: "[" + '"a",' * 4_000_000 + '"a"]',
     "notes": lambda: "[" + "1," * 8_000_000 + "1]",

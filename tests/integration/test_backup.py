@@ -130,6 +130,18 @@ def test_rows_lost_beyond_the_limit_make_the_backup_suspect(
     take({**env, "BACKUP_MAX_SHRINK": "60"}, tmp_path)
 
 
+def test_a_column_that_was_emptied_makes_the_backup_suspect(
+    env: dict[str, str], database: Database, tmp_path: Path
+) -> None:
+    database.execute(
+        "CREATE TABLE said (id int, content text);"
+        "INSERT INTO said SELECT n, repeat(md5(n::text), 40) FROM generate_series(1, 1000) AS n"
+    )
+    take(env, tmp_path)
+    database.execute("UPDATE said SET content = ''")
+    assert "bytes of data" in suspect_run(env, tmp_path).json["suspect"][0]
+
+
 def test_a_second_look_does_not_make_a_suspect_backup_good(
     env: dict[str, str], database: Database, tmp_path: Path
 ) -> None:
