@@ -209,7 +209,7 @@ def test_a_table_that_is_locked_is_named_with_who_holds_it_within_seconds(
         began = time.monotonic()
         impatient = {**env, "BACKUP_LOCK_TIMEOUT": "1"}
         fails(impatient, tmp_path, store, 9, "public.notes", str(pid), "BACKUP_LOCK_TIMEOUT")
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 30
         other.rollback()
     take(impatient, tmp_path)
 
