@@ -15,7 +15,6 @@ from .clients import Client
 from .errors import BackupError, ConfigError, DatabaseError, StorageError, ToolError
 from .postgres import with_settings
 
-_BACKSTAGE = re.compile(r"^pg_restore: (launching|finished) item (\d+) (.*)$")
 _DATA = re.compile(r'^pg_restore: processing data for table "(.*)"$')
 _ENTRY = re.compile(r"^pg_restore: from TOC entry \d+; \d+ \d+ (.*)$")
 _IGNORED = re.compile(r"^pg_restore: warning: errors ignored on restore: (\d+)$")
@@ -39,9 +38,8 @@ class Order:
 
     `server_major` is the target's; `only` are numbers of TOC entries, in the archive's order;
     `settings` are of each session that pg_restore opens; `owners` False leaves owners and
-    privileges out, `tablespaces` False puts everything into the database's own. Workers report
-    their `Step`s with two jobs or more; `one_transaction` has one job, and so has a pg_restore of
-    17 or later on an older server.
+    privileges out, `tablespaces` False puts everything into the database's own. `one_transaction`
+    has one job, and so has a pg_restore of 17 or later on an older server.
     """
 
     client: Client
@@ -56,15 +54,6 @@ class Order:
     schema_only: bool = False
     one_transaction: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Step:
-    """A worker began or ended one entry of the table of contents; `what` is its kind and name."""
-
-    ended: bool
-    entry: int
-    what: str
 
 
 def restore(order: Order, on_line: Callable[[str], None] = lambda line: None) -> None:
@@ -115,12 +104,6 @@ def _words(order: Order, target: Target, listed: str | None, *, noisy: bool) -> 
         *([] if order.tablespaces else ["--no-tablespaces"]),
         *(["--schema-only"] if order.schema_only else []),
     ]
-
-
-def step(line: str) -> Step | None:
-    """What a line of pg_restore says about the work of its workers, if anything."""
-    match = _BACKSTAGE.match(line)
-    return Step(match[1] == "finished", int(match[2]), match[3]) if match else None
 
 
 def watcher(
