@@ -14,7 +14,7 @@ from pathlib import Path
 
 from . import mounts
 from .errors import BusyError, StorageError
-from .files import storage_error, storage_errors, sync_directory
+from .files import storage_error, storage_errors, sync_any_file, sync_directory
 from .names import Name, parse_name
 
 PARTIAL, DELETED, RECORD = ".partial-", ".deleted-", ".verification-"
@@ -137,6 +137,7 @@ class Store:
             sync_directory(partial)
             partial.rename(target)
             sync_directory(self.path)
+            sync_any_file(target)
         return target
 
     def remove(self, name: Name) -> None:

@@ -14,9 +14,11 @@ import pytest
 
 from helpers import checks
 from helpers.errors import BusyError, StorageError
+from helpers.files import sync_tree
 from helpers.names import Name
 from helpers.store import Store
 
+from .chaos.devices import Device
 from .running import PROJECT
 
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
@@ -209,6 +211,28 @@ def test_publishing_gives_the_whole_directory_its_name(store: Store) -> None:
     assert place == store.place(named())
     assert (place / "file").read_text() == "data"
     assert store.names() == [named()]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+def test_what_a_dying_file_system_forgets_is_not_called_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """XFS has the directory's sync succeed although it has dropped the new name."""
+    with Device(tmp_path / "disk", "xfs") as device:
+        store = Store(device.store)
+        real = os.fsync
+
+        def fsync(descriptor: int) -> None:
+            if Path(f"/proc/self/fd/{descriptor}").readlink() == store.path:
+                device.die()
+            real(descriptor)
+
+        monkeypatch.setattr(os, "fsync", fsync)
+        with store.partial(named()) as partial:
+            (partial / "file").write_text("data")
+            sync_tree(partial)
+            with pytest.raises(StorageError, match="Input/output error"):
+                store.publish(partial, named())
 
 
 def test_publishing_never_replaces_a_backup(store: Store) -> None:
