@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -16,7 +17,6 @@ from urllib.parse import urlsplit
 
 import psycopg
 
-from helpers.names import parse_name
 from helpers.scratch import UNSAFE_BUT_FAST, ScratchServer
 
 from ..running import argv, environment
@@ -37,6 +37,9 @@ CREATE SEQUENCE numbers;
 SELECT lo_from_bytea(0, 'attachment') FROM generate_series(1, 3);
 """
 
+_PUBLISHED = re.compile(r"^Backup (\S+): ", re.MULTILINE)
+"""How a backup says its name; what it pruned is named before."""
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -48,8 +51,8 @@ class Ended:
     @property
     def published(self) -> str | None:
         """The backup that it reported, if it ended well."""
-        words = [word.rstrip(":") for word in self.said.split()] if self.code == 0 else []
-        return next((word for word in words if parse_name(word)), None)
+        found = _PUBLISHED.search(self.said) if self.code == 0 else None
+        return found[1] if found else None
 
     def faults(self, allowed: set[int]) -> Iterator[str]:
         """Why no run may end like this."""
