@@ -52,18 +52,13 @@ def sync_tree(directory: Path) -> None:
     """Put every file in a directory on the disk, then the directory; raises OSError."""
     for entry in list(os.scandir(directory)):
         if entry.is_file(follow_symlinks=False):
-            with open(entry.path, "rb") as file:  # noqa: PTH123 - a DirEntry has a plain path
-                os.fsync(file.fileno())
+            _sync(entry.path)
     sync_directory(directory)
 
 
 def sync_directory(directory: Path) -> None:
     """Put a directory on the disk, so that renames in it survive a power cut; raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    _sync(directory, os.O_DIRECTORY)
 
 
 def sync_any_file(directory: Path) -> None:
@@ -75,5 +70,12 @@ def sync_any_file(directory: Path) -> None:
     with os.scandir(directory) as entries:
         first = next((e.path for e in entries if e.is_file(follow_symlinks=False)), None)
     if first:
-        with open(first, "rb") as file:  # noqa: PTH123 - a DirEntry has a plain path
-            os.fsync(file.fileno())
+        _sync(first)
+
+
+def _sync(path: str | Path, flags: int = 0) -> None:
+    descriptor = os.open(path, os.O_RDONLY | flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

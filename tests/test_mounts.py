@@ -44,8 +44,8 @@ def mounted(disk: Path) -> Iterator[Path]:
     subprocess.run(["umount", disk], check=True)
 
 
-def test_a_directory_that_no_table_names_is_where_it_belongs(tmp_path: Path, fstab: Path) -> None:
-    assert fstab.exists()
+@pytest.mark.usefixtures("fstab")
+def test_a_directory_that_no_table_names_is_where_it_belongs(tmp_path: Path) -> None:
     assert mounts.missing(tmp_path) is None
 
 
