@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import abilities, clients, describe, listing, losses, postgres, preflight, prune, verify
+from . import (
+    abilities,
+    clients,
+    describe,
+    listing,
+    losses,
+    patience,
+    postgres,
+    preflight,
+    prune,
+    verify,
+)
 from . import dump as dumping
 from .clients import Client
 from .errors import BackupError, ReplayConflictError, StorageError, VerificationError
@@ -38,7 +49,7 @@ def run(settings: Settings, progress: Progress, *, then_prune: bool) -> Outcome:
     Raises any BackupError. A backup that looks as if data were lost is published as suspect.
     """
     store = _open_store(settings)
-    with postgres.connect(settings.connection.parameters) as session:
+    with patience.connect(settings.connection.parameters, progress) as session:
         database = session.facts().database
         series = Name(database, settings.environment, datetime.now(UTC)).series
         with store.lock(series):

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 from psycopg import conninfo, sql
-from psycopg.pq import TransactionStatus
+from psycopg.pq import PGconn, Ping, TransactionStatus
 
 from . import queries
 from .catalog import Column, Facts, Table, Target
@@ -272,6 +272,12 @@ def connect(parameters: Mapping[str, str]) -> Iterator[Session]:
         except Interruption:
             session.abandon()
             raise
+
+
+def rejects(parameters: Mapping[str, str]) -> bool:
+    """Whether a server is there, but takes no connections yet, or no more (libpq's PQping)."""
+    quick = {**parameters, "connect_timeout": "2"}  # one that rejects says so at once
+    return PGconn.ping(conninfo.make_conninfo(**quick).encode()) == Ping.REJECT
 
 
 def parameters(url: str) -> dict[str, str]:
