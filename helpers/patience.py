@@ -29,16 +29,18 @@ def connect(parameters: Mapping[str, str], progress: Progress) -> Iterator[Sessi
 
 
 def _connected(stack: ExitStack, parameters: Mapping[str, str], progress: Progress) -> Session:
-    deadline: float | None = None
-    while True:
-        try:
-            return stack.enter_context(postgres.connect(parameters))
-        except DatabaseError as error:
-            if not postgres.rejects(parameters):
-                raise
-            if deadline is None:
-                deadline = time.monotonic() + STARTING_SECONDS
-                progress.note(f"{error.what}. Waiting up to {STARTING_SECONDS:.0f} s for it.")
-            if time.monotonic() > deadline:
-                raise
+    try:
+        return stack.enter_context(postgres.connect(parameters))
+    except DatabaseError as error:
+        if not postgres.rejects(parameters):
+            raise
+        progress.note(f"{error.what}. Waiting up to {STARTING_SECONDS:.0f} s for it.")
+    _wait(parameters)
+    return stack.enter_context(postgres.connect(parameters))
+
+
+def _wait(parameters: Mapping[str, str]) -> None:
+    """Until the start has ended, or has taken too long: connecting tells which."""
+    deadline = time.monotonic() + STARTING_SECONDS
+    while postgres.rejects(parameters) and time.monotonic() < deadline:
         time.sleep(_POLL_SECONDS)

@@ -70,6 +70,26 @@ def test_a_backup_waits_for_a_server_that_is_starting(
     assert len(names(store)) == 1
 
 
+def test_a_start_that_ends_while_it_is_looked_at_has_ended(
+    recovering: ScratchServer, gate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rejects, asked = postgres.rejects, []
+
+    def slowly(parameters: dict[str, str]) -> bool:
+        asked.append(parameters)
+        if len(asked) == 1:
+            return rejects(parameters)
+        gate.unlink(missing_ok=True)
+        soon(lambda: not rejects(parameters), "the start to end")
+        return False
+
+    with starting(recovering, gate) as parameters:
+        monkeypatch.setattr(postgres, "rejects", slowly)
+        with patience.connect(parameters, Quiet(silent=True)) as session:
+            assert session.facts().database == parameters["dbname"]
+    assert len(asked) > 1
+
+
 def test_a_start_that_does_not_end_is_told(
     recovering: ScratchServer, gate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
