@@ -26,7 +26,7 @@ LIMITS = {
 keeps a client waiting for hours."""
 
 _SESSION = """
-SET search_path = ''; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0;
+SET statement_timeout = 0; SET search_path = ''; SET idle_in_transaction_session_timeout = 0;
 SET row_security = off; SET client_encoding = 'UTF8'; SET max_parallel_workers_per_gather = 0;
 """
 _SNAPSHOT_ATTEMPTS = 10
@@ -179,12 +179,15 @@ class Session:
             del parameters["sslcertmode"]  # the default, which clients before 16 do not know
         parameters |= {"host": info.host, "port": str(info.port), "dbname": info.dbname}
         asked = parameters.get("sslmode", "prefer") in {"require", "verify-ca", "verify-full"}
-        return Target(
+        target = Target(
             conninfo.make_conninfo(**parameters),
             info.dbname,
             info.password,
             bool(asked or self._connection.pgconn.ssl_in_use),
         )
+        # pg_dump lifts it after its first queries, pg_dumpall never; a pooler may take no options
+        limited = self.query(queries.STATEMENTS_LIMITED)[0][0]
+        return with_settings(target, {"statement_timeout": "0"}) if limited else target
 
     @contextmanager
     def snapshot(self, lock_timeout: int) -> Iterator[tuple[str, list[Table]]]:

@@ -14,6 +14,10 @@ SELECT name, setting FROM pg_catalog.pg_settings
 WHERE name IN ('TimeZone', 'bytea_output', 'lc_monetary') ORDER BY name
 """
 
+STATEMENTS_LIMITED = """
+SELECT reset_val <> '0' FROM pg_catalog.pg_settings WHERE name = 'statement_timeout'
+"""
+
 SYSTEM_IDENTIFIER = "SELECT system_identifier::text FROM pg_catalog.pg_control_system()"
 
 # What pg_dump takes the data of: ordinary tables, and the partitioned parents that it locks with

@@ -161,6 +161,7 @@ def test_settings_of_the_role_and_of_psql_change_nothing(
     env = environment(url, store, HOME=str(tmp_path), PSQLRC=str(tmp_path / ".psqlrc"))
     try:
         backup = take(env, tmp_path)["backup"]["path"]
+        assert (Path(backup) / "globals.sql").exists()
         with database.server.database() as target:
             tool = f"{database.server.bin_dir}/pg_restore"
             argv = [tool, "--exit-on-error", f"--dbname={target.url}", backup]
