@@ -9,12 +9,11 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import processes
+from . import processes, threads
 from .binary import Source
 from .catalog import Facts, Target
 from .clients import Client
@@ -114,18 +113,12 @@ class Copier:
     @contextmanager
     def running(self, works: Sequence[Work], jobs: int) -> Iterator[None]:
         """Copy while the body runs, and wait for the end; any error ends every worker."""
-        with ThreadPoolExecutor(jobs) as pool:
-            try:
-                # the largest first, so that none is left to run alone at the end
-                ordered = sorted(works, key=lambda work: -work.size)
-                futures = [pool.submit(self._copy, work) for work in ordered]
-                yield
-                for future in futures:
-                    future.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                self._group.end()
-                raise
+        # the largest first, so that none is left to run alone at the end
+        ordered = sorted(works, key=lambda work: -work.size)
+        with threads.mapped(self._copy, ordered, jobs, give_up=self._group.end) as copies:
+            yield
+            for _ in copies:
+                pass
 
     def keep(self, work: Work, sink: Sink, rows: int) -> None:
         """Count a table as copied."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import __version__, contents, manifest, packing, streams
+from . import __version__, contents, manifest, packing, streams, threads
 from .catalog import Table
 from .clients import Client
 from .contents import Contents
@@ -106,8 +105,7 @@ def _read_data(paths: Mapping[int, Path], jobs: int, progress: Progress) -> dict
         progress.begin("hash", len(paths), sum(path.stat().st_size for path in paths.values()))
     facts: dict[int, DataFacts] = {}
     size = 0
-    with ThreadPoolExecutor(jobs) as pool:
-        results = pool.map(streams.table_data, paths.values())
+    with threads.mapped(streams.table_data, paths.values(), jobs) as results:
         for number, (oid, found) in enumerate(zip(paths, results, strict=True), start=1):
             facts[oid] = found
             size += found.file.size

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
+
+from . import threads
 
 
 class Errand:
@@ -17,9 +18,7 @@ class Errand:
         self.what = what
         self._work = work
         self._problem: str | None = None
-        # A daemon: the process ends without it.
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self._thread = threads.beside(self._run)
 
     def wait(self, until: float) -> str | None:
         """What, and its problem, if there is one at `until`, a time of time.monotonic()."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from . import threads
 from .processes import Group
 
 _POLL_SECONDS = 0.5
@@ -20,8 +21,7 @@ def guard(group: Group, cpu_seconds: float) -> Iterator[threading.Event]:
     The event tells whether that has happened. A wait for a slow disk uses no CPU and may last.
     """
     looped, over = threading.Event(), threading.Event()
-    watch = threading.Thread(target=_watch, args=(group, cpu_seconds, looped, over), daemon=True)
-    watch.start()
+    watch = threads.beside(_watch, group, cpu_seconds, looped, over)
     try:
         yield looped
     finally:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from . import interrupts
+from . import interrupts, threads
 from .keys import KEYS, OWN_PREFIXES
 
 GRACE_SECONDS = 5.0
@@ -94,7 +94,7 @@ def run(
         tempfile.TemporaryFile() as output,
         _started(argv, env or {}, group, stdout=output, stderr=subprocess.PIPE) as process,
     ):
-        threading.Thread(target=_end_workers, args=(process,), daemon=True).start()
+        threads.beside(_end_workers, process)
         for raw in process.stderr or ():
             line = raw.decode(errors="replace").rstrip("\n")
             tail.append(line)

@@ -6,10 +6,9 @@ import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from . import processes
+from . import processes, threads
 from .catalog import Target
 from .clients import Client
 from .errors import ToolError
@@ -66,15 +65,13 @@ class Reader:
         for table in small:
             keep(table, self._by_session(session, table))
         group = Group()
-        with ThreadPoolExecutor(jobs) as pool:
-            try:
-                read = pool.map(lambda table: self._by_psql(table, group), large)
-                for table, stream in zip(large, read, strict=True):
-                    keep(table, stream)
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                group.end()
-                raise
+
+        def read(table: TablePart) -> Stream | str:
+            return self._by_psql(table, group)
+
+        with threads.mapped(read, large, jobs, give_up=group.end) as read_by_psql:
+            for table, stream in zip(large, read_by_psql, strict=True):
+                keep(table, stream)
         return found
 
     def blocks(self, session: Session, table: TablePart) -> Iterator[bytes]:

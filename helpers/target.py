@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from . import postgres, queries
+from . import postgres, queries, threads
 from .errors import BackupError, BusyError, RefusedError
 from .postgres import Session
 from .sqltext import quoted
@@ -156,9 +156,7 @@ def swap(place: Place, session: Session, steps: list[str], end_sessions: bool) -
     """
     script = "BEGIN;" + ";".join(steps) + ";COMMIT"
     done = threading.Event()
-    ending = threading.Thread(target=_end_sessions, args=(place, done), daemon=True)
-    if end_sessions:
-        ending.start()
+    ending = threads.beside(_end_sessions, place, done) if end_sessions else None
     try:
         session.execute(script)
     except BackupError as error:
@@ -173,7 +171,7 @@ def swap(place: Place, session: Session, steps: list[str], end_sessions: bool) -
         raise
     finally:
         done.set()
-        if end_sessions:
+        if ending:
             ending.join()
 
 

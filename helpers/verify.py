@@ -6,12 +6,11 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import checks, manifest, packing, streams, toc
+from . import checks, manifest, packing, streams, threads, toc
 from .checks import Check, Verification
 from .errors import VerificationError
 from .manifest import FilePart, Manifest, TablePart
@@ -194,8 +193,8 @@ def _read_files(
     def read(part: FilePart) -> FileFacts | DataFacts | str:
         return _facts(directory / part.path, tables.get(part.path))
 
-    with ThreadPoolExecutor(jobs) as pool:
-        for part, facts in zip(parts, pool.map(read, parts), strict=True):
+    with threads.mapped(read, parts, jobs) as results:
+        for part, facts in zip(parts, results, strict=True):
             table = tables.get(part.path)
             size += part.size
             done += table is not None
