@@ -13,8 +13,9 @@ import pytest
 from helpers.privileges import dropped
 from helpers.scratch import ScratchServer
 
-from ..running import environment, pgbackup, start
+from ..running import environment, pgbackup
 from ..servers import SETTINGS, Database, Server
+from .disturbing import begun, ended, held, soon
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +33,28 @@ def standby(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def caught_up(database: Database, standby: ScratchServer) -> None:
     """Wait until the standby has replayed what the primary has written so far."""
+    assert replayed(database, standby, 10), "the standby did not catch up"
+
+
+def replayed(database: Database, standby: ScratchServer, seconds: float) -> bool:
+    """Whether the standby replays in that time what the primary has written so far."""
     target = database.query("SELECT pg_current_wal_lsn()")[0][0]
-    for _ in range(200):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
         with psycopg.connect(standby.url()) as connection:
             sql = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
             row = connection.execute(sql, (target,)).fetchone()
         if row and row[0]:
-            return
+            return True
         time.sleep(0.05)
-    pytest.fail("the standby did not catch up")
+    return False
+
+
+def conflict(database: Database, standby: ScratchServer) -> bool:
+    """Remove rows that a snapshot on the standby sees; whether that keeps it from replaying."""
+    database.execute("DELETE FROM busy WHERE n % 1000 = (random() * 999)::int")
+    database.execute("VACUUM busy")
+    return not replayed(database, standby, 2)
 
 
 def test_a_standby_is_backed_up_without_its_unlogged_tables(
@@ -78,14 +92,15 @@ def test_a_conflict_with_replay_is_tried_once_more_then_reported(
     store = tmp_path / "store"
     store.mkdir()
     env = environment(standby.url(database.name), store, BACKUP_JOBS="1")
-    process = start("backup", env=env, cwd=tmp_path)
-    while process.poll() is None:  # rows that the snapshot sees are removed, again and again
-        database.execute("DELETE FROM busy WHERE n % 1000 = (random() * 999)::int")
-        database.execute("VACUUM busy")
-    _, errors = process.communicate()
-    assert process.returncode == 9, errors
-    assert "Trying once more" in errors
-    assert "in favour of replay" in errors
-    assert "hot_standby_feedback" in errors
+    there = Database(database.name, Server(database.server.major, standby))
+    with begun("backup", env=env, cwd=tmp_path) as process:
+        for _ in range(2):
+            with held(there, "psql", "COPY %busy%"):  # or it may be quicker than the replay
+                soon(lambda: conflict(database, standby), "a conflict with replay")
+        ran = ended(process, tmp_path)
+    assert ran.code == 9, ran.said
+    assert "Trying once more" in ran.err
+    assert "in favour of replay" in ran.err
+    assert "hot_standby_feedback" in ran.err
     assert list(store.glob("[!.]*")) == []
     assert list(store.glob(".partial-*")) == []
